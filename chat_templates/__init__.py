@@ -1,0 +1,101 @@
+"""Model families: conversation → prompt, tools → grammar, generated text → events. Pure text, no tokens, no I/O.
+
+Imports the standard library and jinja2 only. Adding a family is a folder and a line in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from chat_templates.errors import (
+    ChatTemplateError,
+    TemplateFileError,
+    TemplateRequestError,
+    UnknownFamilyError,
+)
+from chat_templates.events import (
+    ContentDelta,
+    Event,
+    ParsedMessage,
+    ReasoningDelta,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallRetracted,
+    ToolCallStart,
+    fold,
+    merge,
+)
+from chat_templates.family import Family
+from chat_templates.parser import OutputParser
+
+__all__ = [
+    "FAMILIES",
+    "ChatTemplateError",
+    "ContentDelta",
+    "Event",
+    "Family",
+    "OutputParser",
+    "ParsedMessage",
+    "ReasoningDelta",
+    "TemplateFileError",
+    "TemplateRequestError",
+    "ToolCall",
+    "ToolCallArguments",
+    "ToolCallEnd",
+    "ToolCallRetracted",
+    "ToolCallStart",
+    "UnknownFamilyError",
+    "detect_family",
+    "fold",
+    "get_family",
+    "merge",
+    "parse_output",
+]
+
+log = logging.getLogger(__name__)
+
+FAMILIES: Mapping[str, str] = {
+    "functionary-v4r": "chat_templates.functionary_llama31.family:V4R",
+    "functionary-v3.1": "chat_templates.functionary_llama31.family:V31",
+    "qwen2.5": "chat_templates.qwen25.family:QWEN25",
+    "generic": "chat_templates.generic.family:GENERIC",
+}
+
+
+def get_family(family_id: str) -> Family:
+    """The family of this public id. Raises `UnknownFamilyError` listing the ids there are."""
+    try:
+        module, attribute = FAMILIES[family_id].split(":")
+    except KeyError:
+        raise UnknownFamilyError(f"There is no family {family_id!r}; known families: {', '.join(FAMILIES)}.") from None
+    family: Family = getattr(import_module(module), attribute)
+    return family
+
+
+def detect_family(metadata: Mapping[str, str]) -> Family:
+    """The one family whose markers stand in a GGUF's chat template, else `generic`, with a log line that says why.
+
+    `metadata` is the GGUF's, as text; the template is its `tokenizer.chat_template`.
+    """
+    template = metadata.get("tokenizer.chat_template")
+    if template is None:
+        log.warning("the model has no chat template: using the generic family (choose one with --family)")
+        return get_family("generic")
+    matching = [family for family in map(get_family, FAMILIES) if family.matches(template)]
+    if len(matching) == 1:
+        return matching[0]
+    log.warning(
+        "the model's chat template matches %s: using the generic family (choose one with --family)",
+        " and ".join(family.id for family in matching) or "no known family",
+    )
+    return get_family("generic")
+
+
+def parse_output(family_id: str, text: str, tools: Sequence[Mapping[str, Any]] | None = None) -> ParsedMessage:
+    """A whole generated text read as one message. `tools` None means unknown: names are then not checked."""
+    parser = get_family(family_id).parser(tools)
+    return fold([*parser.feed(text), *parser.finish()])

@@ -1,0 +1,126 @@
+"""A model family is one thing seen three ways: its template renders, its parser reads, its grammar constrains.
+
+A family is data: this class is the mechanism. Knows text only, never a token, except that some markers of a format
+may be single tokens of the model's vocabulary (`special_tokens`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from importlib.resources import files
+from typing import Any
+
+from chat_templates.formats import OutputFormat
+from chat_templates.grammar import ToolChoice, build_grammar
+from chat_templates.parser import OutputParser
+from chat_templates.render import (
+    ArgumentsAs,
+    Message,
+    Tool,
+    function_tools,
+    normalise_messages,
+    normalise_tools,
+    render_template,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One model family.
+
+    `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token and `variables`.
+    `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not.
+    `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
+    are the tool types besides "function" that the family understands.
+    """
+
+    id: str
+    title: str
+    template: str = field(repr=False)
+    output: OutputFormat
+    arguments_as: ArgumentsAs
+    markers: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    bos_token: str = ""
+    eos_token: str = ""
+    special_tokens: frozenset[str] = frozenset()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    pseudo_tools: frozenset[str] = frozenset()
+    example_model: str = ""
+
+    def matches(self, chat_template: str) -> bool:
+        """Whether a GGUF's chat template is this family's own."""
+        if not self.markers:
+            return False
+        return all(m in chat_template for m in self.markers) and not any(a in chat_template for a in self.absent)
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        *,
+        add_generation_prompt: bool = True,
+        today: date | None = None,
+    ) -> str:
+        """The exact prompt text of a conversation, BOS text included where the family prints it.
+
+        `today` is the date for templates that print one (default: the system's). Raises `TemplateRequestError` naming
+        a message's or a tool's field, and `TemplateFileError` when the template itself fails.
+        """
+        variables = {
+            **self.variables,
+            "messages": normalise_messages(messages, self.arguments_as),
+            "tools": normalise_tools(tools),
+            "add_generation_prompt": add_generation_prompt,
+            "bos_token": self.bos_token,
+            "eos_token": self.eos_token,
+        }
+        return render_template(self.template, variables, today=today or date.today())  # noqa: DTZ011  the user's day
+
+    def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
+        """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""
+        if tools is None:
+            return OutputParser(self.output, None)
+        output = self.output if has_code_interpreter(tools) else replace(self.output, code_marker=None)
+        return OutputParser(output, tool_names(tools))
+
+    def grammar(
+        self,
+        tools: Sequence[Tool] | None,
+        tool_choice: ToolChoice = "auto",
+        parallel_tool_calls: bool = True,
+        *,
+        response_schema: Mapping[str, Any] | None = None,
+        special_tokens: Collection[str] | None = None,
+    ) -> str | None:
+        """An llguidance Lark grammar for the answer, or None when anything may be written.
+
+        `special_tokens` are the markers that the model's vocabulary really holds as single tokens (default: the
+        family's own). `response_schema` constrains the text of an answer that is not a call.
+        """
+        return build_grammar(
+            self.output,
+            function_tools(tools or ()),
+            tool_choice,
+            parallel=parallel_tool_calls,
+            response_schema=response_schema,
+            special_tokens=self.special_tokens if special_tokens is None else special_tokens,
+            allows_code=has_code_interpreter(tools or ()),
+        )
+
+
+def tool_names(tools: Sequence[Tool]) -> frozenset[str]:
+    """The names of the function tools."""
+    return frozenset(function["name"] for function in function_tools(tools))
+
+
+def has_code_interpreter(tools: Sequence[Tool]) -> bool:
+    """Whether Functionary's pseudo-tool for raw code is offered."""
+    return any(tool.get("type") == "code_interpreter" for tool in tools)
+
+
+def template_source(package: str) -> str:
+    """The `template.jinja` beside a family's `family.py`. `package` is the caller's `__package__`."""
+    return files(package).joinpath("template.jinja").read_text(encoding="utf-8")

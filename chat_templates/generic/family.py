@@ -1,0 +1,116 @@
+"""Any model: tools described in the system turn as text, a JSON object expected as the call.
+
+The framing of turns is the model's own chat template where it has one (`with_template`), else ChatML. No template is
+expected to know tools: they, past calls and results become plain text in system, assistant and user turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from chat_templates.errors import TemplateFileError
+from chat_templates.family import Family, template_source
+from chat_templates.formats import BareCall, OutputFormat
+from chat_templates.render import (
+    ArgumentsAs,
+    Message,
+    Tool,
+    function_tools,
+    normalise_messages,
+    normalise_tools,
+    render_template,
+    to_json,
+)
+
+_INTRODUCTION = "You can call functions to answer the user. These are the functions, one a line, as JSON:"
+_INSTRUCTION = (
+    "To call a function, answer with nothing but a JSON object with the function's name and its arguments:\n"
+    '{"name": "function_name", "arguments": {"argument_name": "value"}}\n'
+    "Use only the functions above, and take the arguments from what the user says. "
+    "If no function fits, answer in plain text."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GenericFamily(Family):
+    """The family of models that no other family describes."""
+
+    def with_template(self, template: str, *, bos_token: str, eos_token: str) -> GenericFamily:
+        """The same family with a model's own framing of turns."""
+        return replace(self, template=template, bos_token=bos_token, eos_token=eos_token)
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        *,
+        add_generation_prompt: bool = True,
+        today: date | None = None,
+    ) -> str:
+        """See `Family.render`. A template that refuses a system turn gets it as the beginning of the user's."""
+        turns = _plain_turns(normalise_messages(messages, self.arguments_as), normalise_tools(tools))
+        variables = {
+            "messages": turns,
+            "add_generation_prompt": add_generation_prompt,
+            "bos_token": self.bos_token,
+            "eos_token": self.eos_token,
+        }
+        day = today or date.today()  # noqa: DTZ011  the user's day
+        try:
+            return render_template(self.template, variables, today=day)
+        except TemplateFileError:
+            merged = _without_system_turn(turns)
+            if merged == turns:
+                raise
+            return render_template(self.template, {**variables, "messages": merged}, today=day)
+
+
+def _plain_turns(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> list[dict[str, str]]:
+    turns: list[dict[str, str]] = []
+    if tools:
+        turns.append({"role": "system", "content": _describe(tools)})
+    for message in messages:
+        role, text = _plain(message)
+        if turns and turns[-1]["role"] == role and role in ("system", "user"):
+            turns[-1]["content"] += "\n\n" + text  # many templates insist on alternating turns
+        else:
+            turns.append({"role": role, "content": text})
+    return turns
+
+
+def _describe(tools: list[dict[str, Any]]) -> str:
+    functions = "\n".join(to_json(function) for function in function_tools(tools))
+    return f"{_INTRODUCTION}\n{functions}\n\n{_INSTRUCTION}"
+
+
+def _plain(message: Mapping[str, Any]) -> tuple[str, str]:
+    if message["role"] == "tool":
+        return "user", f"Result of {message.get('name') or 'the call'}: {message['content']}"
+    calls = [
+        to_json({"name": call["function"]["name"], "arguments": call["function"]["arguments"]})
+        for call in message.get("tool_calls", ())
+    ]
+    text = message["content"]
+    separator = GENERIC.output.call.separator
+    return message["role"], "\n".join(filter(None, [text, separator.join(calls)]))
+
+
+def _without_system_turn(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    if len(turns) < 2 or turns[0]["role"] != "system" or turns[1]["role"] != "user":
+        return turns
+    first = {"role": "user", "content": turns[0]["content"] + "\n\n" + turns[1]["content"]}
+    return [first, *turns[2:]]
+
+
+GENERIC = GenericFamily(
+    id="generic",
+    title="any other model",
+    template=template_source(__package__),
+    output=OutputFormat(call=BareCall(separator=", "), stop=("<|im_end|>", "<|endoftext|>")),
+    arguments_as=ArgumentsAs.OBJECT,
+    eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
+    example_model="HuggingFaceTB/SmolLM2-135M-Instruct",
+)

@@ -1,0 +1,1 @@
+"""Alibaba's Qwen2.5: ChatML with tools in the system turn, calls as `<tool_call>` JSON."""

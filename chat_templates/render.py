@@ -1,0 +1,229 @@
+"""A conversation becomes the exact prompt text: messages normalised, then rendered as Hugging Face renders.
+
+Knows Jinja and OpenAI's message shapes; never a token. Laws: the caller's messages are not modified; what an
+OpenAI client sends every day (null contents, content parts, missing descriptions) renders; what cannot be rendered
+is refused by the path of its field. Templates are untrusted text: the environment is sandboxed and immutable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from enum import Enum
+from typing import Any, NoReturn
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
+import jinja2.sandbox
+
+from chat_templates.errors import TemplateFileError, TemplateRequestError
+
+Message = Mapping[str, Any]
+Tool = Mapping[str, Any]
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+class ArgumentsAs(Enum):
+    """How a family's template reads the arguments of a past call. The OpenAI API always carries a string."""
+
+    STRING = "string"
+    OBJECT = "object"
+
+
+# --- normalisation ---------------------------------------------------------------------------------------------------
+
+
+def normalise_messages(messages: Sequence[Message], arguments_as: ArgumentsAs) -> list[dict[str, Any]]:
+    """Messages in the one shape that templates may rely on.
+
+    `content` is a string, `tool_calls` is absent or a non-empty list, every tool message has a `name`, `developer` is
+    `system`, arguments are what `arguments_as` says, and tool results stand in the order of their calls.
+    Raises `TemplateRequestError` with the path of a field that no template can take.
+    """
+    normalised = [_message(message, f"messages[{i}]", arguments_as) for i, message in enumerate(messages)]
+    _name_tool_results(normalised)
+    return _order_tool_results(normalised)
+
+
+def _message(message: Message, path: str, arguments_as: ArgumentsAs) -> dict[str, Any]:
+    role = message.get("role")
+    if role not in ROLES:
+        raise TemplateRequestError(
+            f"{path}.role is {role!r}; supported roles are {', '.join(ROLES)}.", param=f"{path}.role"
+        )
+    out = {key: value for key, value in message.items() if key != "tool_calls"}
+    out["role"] = "system" if role == "developer" else role
+    out["content"] = _text(message.get("content"), f"{path}.content")
+    if message.get("tool_calls"):
+        out["tool_calls"] = [
+            _tool_call(call, f"{path}.tool_calls[{i}]", arguments_as) for i, call in enumerate(message["tool_calls"])
+        ]
+    return out
+
+
+def _text(content: object, path: str) -> str:
+    match content:
+        case None:
+            return ""
+        case str():
+            return content
+        case list():
+            return "".join(_part(part, f"{path}[{i}]") for i, part in enumerate(content))
+        case _:
+            raise TemplateRequestError(
+                f"{path} must be a string, a list of text parts or null, not {type(content).__name__}.",
+                param=path,
+            )
+
+
+def _part(part: object, path: str) -> str:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case {"type": "refusal", "refusal": str(text)}:
+            return text
+        case {"type": kind}:
+            raise TemplateRequestError(f"{path} has type {kind!r}; this server takes text parts only.", param=path)
+        case _:
+            raise TemplateRequestError(f"{path} is not a content part.", param=path)
+
+
+def _tool_call(call: Any, path: str, arguments_as: ArgumentsAs) -> dict[str, Any]:
+    match call:
+        case {"function": {"name": str(name)} as function}:
+            pass
+        case _:
+            raise TemplateRequestError(f"{path}.function.name is missing.", param=f"{path}.function.name")
+    rebuilt = {"name": name, "arguments": _arguments(function.get("arguments"), arguments_as)}
+    return {"id": call.get("id", ""), "type": "function", "function": rebuilt}
+
+
+def _arguments(arguments: Any, arguments_as: ArgumentsAs) -> Any:
+    if arguments_as is ArgumentsAs.STRING:
+        if isinstance(arguments, str):
+            return arguments
+        return to_json({} if arguments is None else arguments)
+    if not isinstance(arguments, str):
+        return {} if arguments is None else arguments
+    if not arguments.strip():
+        return {}
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        # A past call that broke off must not make the whole conversation unusable.
+        return {"_raw": arguments}
+
+
+def _name_tool_results(messages: list[dict[str, Any]]) -> None:
+    names: dict[str, str] = {}
+    for message in messages:
+        for call in message.get("tool_calls", ()):
+            names[call["id"]] = call["function"]["name"]
+        if message["role"] == "tool" and not message.get("name"):
+            call_id = message.get("tool_call_id", "")
+            if call_id in names:
+                message["name"] = names[call_id]
+
+
+def _order_tool_results(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results right after an assistant turn in the order of its calls: most formats print no ids."""
+    ordered: list[dict[str, Any]] = []
+    i = 0
+    while i < len(messages):
+        ordered.append(messages[i])
+        position = {call["id"]: k for k, call in enumerate(messages[i].get("tool_calls", ()))}
+        i += 1
+        run_start = i
+        while i < len(messages) and messages[i]["role"] == "tool":
+            i += 1
+        run = messages[run_start:i]
+        run.sort(key=lambda m: position.get(m.get("tool_call_id", ""), len(position)))  # stable: the rest keep order
+        ordered += run
+    return ordered
+
+
+def normalise_tools(tools: Sequence[Tool] | None) -> list[dict[str, Any]] | None:
+    """Tools in the one shape that templates may rely on, or None when there are none.
+
+    Every function has `name` and `description`, in that order, then the rest as given.
+    """
+    if not tools:
+        return None
+    return [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+
+
+def _tool(tool: Tool, path: str) -> dict[str, Any]:
+    if "function" in tool:
+        function = tool["function"]
+        return {**tool, "function": _function(function, f"{path}.function")}
+    if "name" in tool:  # a bare function object, as Functionary's own clients send it
+        return _function(tool, path)
+    return dict(tool)
+
+
+def _function(function: Any, path: str) -> dict[str, Any]:
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise TemplateRequestError(f"{path}.name is missing.", param=f"{path}.name")
+    if function.get("description") is not None:
+        return dict(function)
+    rest = {key: value for key, value in function.items() if key not in ("name", "description")}
+    return {"name": function["name"], "description": "", **rest}
+
+
+# --- rendering -------------------------------------------------------------------------------------------------------
+
+
+def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+    """JSON as chat templates print it. Jinja's own `tojson` escapes HTML and sorts keys: never use it here."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}…{% endgeneration %}` of training templates: the body, unchanged."""
+
+    tags = {"generation"}  # noqa: RUF012  Jinja's declared type
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def environment(today: date) -> jinja2.sandbox.ImmutableSandboxedEnvironment:
+    """The environment of Hugging Face's chat templates, with the date passed in."""
+    env = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # prompts are not HTML
+        extensions=[_Generation, "jinja2.ext.loopcontrols"],
+    )
+    env.filters["tojson"] = to_json
+    # `|safe` makes Markup, and Markup + str escapes HTML: Functionary v3.1's published template would print &#34;.
+    env.filters["safe"] = str
+    env.globals["raise_exception"] = _raise_exception
+    env.globals["strftime_now"] = today.strftime
+    return env
+
+
+def render_template(source: str, variables: Mapping[str, Any], *, today: date) -> str:
+    """Raises `TemplateFileError` when the template does not compile or does not run on these variables."""
+    try:
+        return environment(today).from_string(source).render(**variables)
+    except jinja2.TemplateError as error:
+        raise TemplateFileError(f"The chat template fails: {error}") from error
+    except (TypeError, ValueError, KeyError, RecursionError, OverflowError) as error:
+        # A template is a program: it can also fail in the Python that it calls.
+        raise TemplateFileError(f"The chat template fails: {type(error).__name__}: {error}") from error
+
+
+def function_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
+    """The bare function objects among tools, in order."""
+    bare = (tool.get("function", tool if "name" in tool else None) for tool in tools)
+    return [dict(function) for function in bare if function is not None]

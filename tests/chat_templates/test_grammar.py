@@ -1,0 +1,262 @@
+"""What a grammar forces, the parser reads; what `auto` must leave possible, it leaves possible."""
+
+import json
+import random
+
+import jsonschema
+import llguidance
+import pytest
+from byte_vocabulary import ByteVocabulary
+from golden_cases import tools_named
+
+from chat_templates import FAMILIES, get_family, parse_output
+from server.engine.constraint import GrammarCompiler
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "maxLength": 12},
+                "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+                "days": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}, "maxItems": 3},
+                "where": {"$ref": "#/$defs/point"},
+            },
+            "required": ["city", "where"],
+            "$defs": {
+                "point": {
+                    "type": "object",
+                    "properties": {"x": {"type": "boolean"}, "y": {"anyOf": [{"type": "null"}, {"const": "top"}]}},
+                    "required": ["x"],
+                }
+            },
+        },
+    },
+}
+NOW = {"type": "function", "function": {"name": "time.now-v2"}}
+TOOLS = [WEATHER, NOW]
+SCHEMAS = {
+    "get_weather": WEATHER["function"]["parameters"] | {"additionalProperties": False},
+    "time.now-v2": {"type": "object", "maxProperties": 0},
+}
+ALL_FAMILIES = pytest.mark.parametrize("family_id", FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    return ByteVocabulary()
+
+
+@pytest.fixture(scope="module")
+def compiler(vocabulary):
+    return GrammarCompiler(vocabulary)
+
+
+@pytest.fixture(scope="module")
+def compile_for(compiler, vocabulary):
+    def compile_grammar(family_id, tool_choice="auto", parallel=True, tools=TOOLS, **options):
+        family = get_family(family_id)
+        special = [m for m in family.output.markers if m in vocabulary.special]
+        return compiler.compile(family.grammar(tools, tool_choice, parallel, special_tokens=special, **options))
+
+    return compile_grammar
+
+
+def accepts(constraint, vocabulary, text):
+    """Whether the whole text, and its end, are possible."""
+    for token in vocabulary.tokenize(text.encode(), parse_special=True):
+        if not constraint.allows(token):
+            return False
+        constraint.accept(token)
+    return constraint.is_finished or constraint.allows(vocabulary.eos)
+
+
+def allowed(constraint, n_vocab):
+    mask = constraint.mask()
+    return [t for t in range(n_vocab) if mask[t // 32] >> (t % 32) & 1]
+
+
+def random_walk(constraint, vocabulary, rng, max_tokens=3000):
+    """A text that the grammar allows, token by random token; None if it did not end in time."""
+    text = b""
+    for _ in range(max_tokens):
+        text += b"".join(vocabulary.pieces[t] for t in constraint.forced())
+        if constraint.is_finished:
+            return text.decode("utf-8", "replace")
+        choices = allowed(constraint, len(vocabulary.pieces))
+        # Printable ASCII and ends are preferred: walks through random UTF-8 take for ever.
+        likely = [t for t in choices if t >= 256 or 32 <= t < 127] or choices
+        token = vocabulary.eos if vocabulary.eos in choices and rng.random() < 0.5 else rng.choice(likely)
+        if token in vocabulary.eog:
+            return text.decode("utf-8", "replace")
+        text += vocabulary.pieces[token]
+        constraint.accept(token)
+    return None
+
+
+@ALL_FAMILIES
+@pytest.mark.parametrize("parallel", [True, False])
+def test_whatever_required_lets_through_is_read_as_calls_that_fit_their_schemas(
+    family_id, parallel, compile_for, vocabulary
+):
+    rng = random.Random(7)
+    n_read = 0
+    for _ in range(40):
+        text = random_walk(compile_for(family_id, "required", parallel), vocabulary, rng)
+        if text is None:
+            continue
+        message = parse_output(family_id, text, TOOLS)
+        assert message.content is None, text
+        assert message.tool_calls, text
+        assert parallel or len(message.tool_calls) == 1
+        for call in message.tool_calls:
+            jsonschema.validate(json.loads(call.arguments), SCHEMAS[call.name])
+        n_read += 1
+    assert n_read > 20
+
+
+@ALL_FAMILIES
+def test_a_named_choice_allows_one_call_of_that_tool_and_nothing_else(family_id, compile_for, vocabulary):
+    rng = random.Random(3)
+    choice = {"type": "function", "function": {"name": "time.now-v2"}}
+    for _ in range(5):
+        text = random_walk(compile_for(family_id, choice), vocabulary, rng)
+        message = parse_output(family_id, text, TOOLS)
+        assert [(call.name, call.arguments) for call in message.tool_calls] == [("time.now-v2", "{}")]
+        assert message.content is None
+
+
+@ALL_FAMILIES
+@pytest.mark.parametrize(
+    "text", ["", "Hello.", '{"name": "Bob", "arguments": {"x": 1}} and more', "```json\n{}\n```", "a < b"]
+)
+def test_auto_leaves_text_that_is_no_call_free(family_id, text, compile_for, vocabulary):
+    assert accepts(compile_for(family_id), vocabulary, text)
+
+
+@ALL_FAMILIES
+@pytest.mark.parametrize("text", ["", "Hello."])
+def test_required_forbids_plain_text(family_id, text, compile_for, vocabulary):
+    assert not accepts(compile_for(family_id, "required"), vocabulary, text)
+
+
+HEADS = {
+    "bare": '{"name": "get_weather", "arguments":',
+    "fenced and pretty": 'Sure:\n```json\n{\n  "name": "get_weather",\n  "arguments":',
+    "parameters": '{"type": "function", "name": "get_weather", "parameters":',
+    "in an array": '[{"name": "get_weather", "arguments":',
+}
+
+
+@ALL_FAMILIES
+@pytest.mark.parametrize("head", HEADS)
+def test_a_near_miss_is_constrained_from_its_arguments_on(family_id, head, compile_for, vocabulary):
+    constraint = compile_for(family_id)
+    for token in vocabulary.tokenize(HEADS[head].encode(), parse_special=True):
+        assert constraint.allows(token)
+        constraint.accept(token)
+    assert bytes(constraint.forced()) == b' {"city": "'
+    rng = random.Random(5)
+    rest = random_walk(constraint, vocabulary, rng)
+    message = parse_output(family_id, HEADS[head] + ' {"city": "' + rest, TOOLS)
+    jsonschema.validate(json.loads(message.tool_calls[0].arguments), SCHEMAS["get_weather"])
+
+
+NATIVE = {
+    "qwen2.5": '<tool_call>\n{"name": "time.now-v2", "arguments": {}}\n</tool_call>',
+    "functionary-v4r": "<function=time.now-v2>{}</function>",
+    "functionary-v3.1": "<function=time.now-v2>{}</function>",
+    "generic": '{"name": "time.now-v2", "arguments": {}}',
+}
+
+
+@ALL_FAMILIES
+def test_the_native_form_of_history_is_what_the_grammar_accepts_and_the_parser_reads(
+    family_id, compile_for, vocabulary
+):
+    """Round trip: calls rendered into history, cut out of the prompt, accepted and read back."""
+    family = get_family(family_id)
+    call = {"id": "call00001", "type": "function", "function": {"name": "time.now-v2", "arguments": "{}"}}
+    history = [{"role": "user", "content": "?"}, {"role": "assistant", "content": None, "tool_calls": [call, call]}]
+    before = family.render(history[:1], TOOLS, add_generation_prompt=True)
+    turn = family.render(history, TOOLS, add_generation_prompt=False).removeprefix(before.rstrip("\n")).strip("\n")
+    stop = next(s for s in (*family.output.stop, "") if turn.endswith(s))
+    turn = turn.removesuffix(stop)
+    assert turn.startswith(NATIVE[family_id])
+    message = parse_output(family_id, turn, TOOLS)
+    assert [(c.name, c.arguments) for c in message.tool_calls] == [("time.now-v2", "{}")] * 2
+    assert accepts(compile_for(family_id, "required"), vocabulary, turn)
+    assert accepts(compile_for(family_id, "auto"), vocabulary, turn)
+
+
+def test_a_marker_that_is_a_token_is_forced_as_that_token(compile_for, vocabulary):
+    assert compile_for("qwen2.5", "required").forced()[0] == vocabulary.special["<tool_call>"]
+
+
+def test_a_marker_that_is_no_token_is_forced_as_text(compiler):
+    grammar = get_family("qwen2.5").grammar(TOOLS, "required", special_tokens=())
+    assert bytes(compiler.compile(grammar).forced()).startswith(b'<tool_call>\n{"name": "')
+
+
+def test_a_code_interpreter_may_be_called_with_raw_code(compiler, vocabulary):
+    tools = [*TOOLS, {"type": "code_interpreter"}]
+    grammar = get_family("functionary-v4r").grammar(tools, "auto", special_tokens=())
+    code = "<|python_tag|>print({1: 2})\n"
+    assert accepts(compiler.compile(grammar), vocabulary, code)
+    assert parse_output("functionary-v4r", code, tools).tool_calls[0].arguments == "print({1: 2})\n"
+
+
+@ALL_FAMILIES
+def test_no_tools_or_no_choice_mean_no_grammar(family_id):
+    family = get_family(family_id)
+    assert family.grammar([], "auto") is None
+    assert family.grammar(None) is None
+    assert family.grammar(TOOLS, "none") is None
+
+
+@ALL_FAMILIES
+def test_a_response_schema_constrains_the_answer_but_not_the_calls(family_id, compile_for, vocabulary):
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    assert accepts(compile_for(family_id, "none", response_schema=schema), vocabulary, '{"ok": true}')
+    assert accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, '{"ok": true}')
+    assert accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, NATIVE[family_id])
+    assert not accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, "yes")
+
+
+def test_declared_order_canonical_spacing_and_closed_objects(compile_for, vocabulary):
+    def call(arguments):
+        text = f'<tool_call>\n{{"name": "get_weather", "arguments": {arguments}}}\n</tool_call>'
+        return accepts(compile_for("qwen2.5", "required"), vocabulary, text)
+
+    assert call('{"city": "Rome", "unit": "celsius", "where": {"x": true}}')
+    assert not call('{"city":"Rome","where":{"x":true}}')
+    assert not call('{"where": {"x": true}, "city": "Rome"}')
+    assert not call('{"city": "Rome", "where": {"x": true}, "extra": 1}')
+    assert not call('{"city": "Rome", "where": {"x": true, "z": 1}}')
+
+
+def test_a_schema_that_says_so_stays_open(compiler, vocabulary):
+    parameters = {"type": "object", "properties": {}, "additionalProperties": {"type": "integer"}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
+    grammar = get_family("generic").grammar(tools, "required")
+    assert accepts(compiler.compile(grammar), vocabulary, '{"name": "f", "arguments": {"a": 1, "b": 2}}')
+
+
+def test_many_tools_make_one_grammar_that_compiles_quickly(compiler, vocabulary):
+    names = [f"service_{i}.operation_{i * 7}" for i in range(100)]
+    grammar = get_family("qwen2.5").grammar(tools_named(*names), "auto")
+    constraint = compiler.compile(grammar)
+    assert accepts(constraint, vocabulary, f'```json\n{{"name": "{names[-1]}", "arguments": {{}}}}\n```')
+
+
+def test_the_parser_and_the_grammar_agree_on_llguidance_being_silent_about_warnings():
+    """Warnings of llguidance tell of ambiguous or ignored parts of a grammar: there are none."""
+    for family_id in FAMILIES:
+        for choice in ("auto", "required"):
+            grammar = get_family(family_id).grammar(TOOLS, choice, special_tokens=())
+            is_error, messages = llguidance.LLMatcher.validate_grammar_with_warnings(grammar)
+            assert not is_error
+            assert messages == []
