@@ -83,13 +83,14 @@ def detect_family(metadata: Mapping[str, str]) -> Family:
     """
     template = metadata.get("tokenizer.chat_template")
     if template is None:
-        log.warning("the model has no chat template: using the generic family (choose one with --family)")
+        log.info("the model has no chat template: its tools are described in text (family generic; --family overrides)")
         return get_family("generic")
     matching = [family for family in map(get_family, FAMILIES) if family.matches(template)]
     if len(matching) == 1:
         return matching[0]
-    log.warning(
-        "the model's chat template matches %s: using the generic family (choose one with --family)",
+    log.info(
+        "the model's chat template has the tool format of %s: its tools are described in text "
+        "(family generic; --family overrides)",
         " and ".join(family.id for family in matching) or "no known family",
     )
     return get_family("generic")

@@ -1,0 +1,194 @@
+"""The command line: `functiongate serve`, `models`, `version`; also `python -m server`.
+
+Knows flags, the terminal and exit codes. The law: what a user can cause ends in one line on stderr and a non-zero exit,
+and in a traceback only with --verbose.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from server.config import Config, load_config
+from server.errors import FunctionGateError
+from server.models import CATALOGUE, CatalogueEntry, HubFile, cache_directory, cached_path
+from server.version import functiongate_version
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from server.launch import LoadedModel
+
+# The base of typer's usage errors, which moved between its releases; BadParameter, a UsageError, did not.
+CommandError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
+
+app = typer.Typer(
+    name="functiongate",
+    help="OpenAI-compatible function calling on ordinary CPUs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def serve(  # noqa: PLR0917 -- typer calls it by name
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A GGUF file, hf:organisation/repository[/file.gguf], or a name of `functiongate models`."),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 8000]")] = None,
+    alias: Annotated[str | None, typer.Option(help="One more name for the model, shown first.")] = None,
+    family: Annotated[str | None, typer.Option(help="Chat family, if the file's template does not tell.")] = None,
+    ctx_size: Annotated[
+        int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")
+    ] = None,
+    parallel: Annotated[int | None, typer.Option(help="Requests that run at once. [default: 4]")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads. [default: what the machine allows]")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="Keys that clients may use, separated by commas. Better: FUNCTIONGATE_API_KEY.")
+    ] = None,
+    max_queue: Annotated[int | None, typer.Option(help="Requests that may wait. [default: 64]")] = None,
+    max_body_size: Annotated[str | None, typer.Option(help="Largest request body. [default: 4MiB]")] = None,
+    drain_timeout: Annotated[
+        float | None, typer.Option(help="Seconds that running requests have after a stop. [default: 30]")
+    ] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Where fetched models are kept.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file. [default: FUNCTIONGATE_CONFIG or ./functiongate.toml]")
+    ] = None,
+    verbose: Annotated[
+        bool | None, typer.Option("--verbose/--no-verbose", help="Log requests and llama.cpp; show tracebacks.")
+    ] = None,
+) -> None:
+    """Serve a model. Every option is also an environment variable, FUNCTIONGATE_PORT for example."""
+    flags = {name: value for name, value in locals().items() if name != "config" and value is not None}
+    settings = load_config(flags, config)
+    try:
+        run_server(settings)
+    except FunctionGateError:
+        if settings.verbose:
+            Console(stderr=True).print_exception()
+        raise
+
+
+@app.command()
+def models(
+    *,
+    cache_dir: Annotated[
+        Path | None, typer.Option(envvar="FUNCTIONGATE_CACHE_DIR", help="Where fetched models are kept.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
+) -> None:
+    """List the catalogue and what of it is on this machine."""
+    directory = cache_dir or cache_directory()
+    paths = {name: cached_path(entry, directory) for name, entry in CATALOGUE.items()}
+    if as_json:
+        typer.echo(json.dumps([_describe(entry, paths[entry.name]) for entry in CATALOGUE.values()], indent=2))
+        return
+    table = Table("name", "size", "licence", "on this machine", "description")
+    for entry in CATALOGUE.values():
+        is_here = "yes" if paths[entry.name] else "no"
+        table.add_row(entry.name, decimal(entry.size_bytes), entry.licence, is_here, entry.description)
+    Console().print(table)
+
+
+def _describe(entry: CatalogueEntry, path: Path | None) -> dict[str, object]:
+    return {
+        "name": entry.name,
+        "size_bytes": entry.size_bytes,
+        "licence": entry.licence,
+        "source": "Hugging Face" if isinstance(entry.source, HubFile) else "PyPI",
+        "description": entry.description,
+        "path": None if path is None else str(path),
+    }
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(functiongate_version())
+
+
+def run_server(config: Config) -> None:
+    """Serve by `config` until a signal. Raises `StartupError` if it cannot start, all of it within one line."""
+    # Imported here, so that `--help` and usage errors do not wait for the web framework.
+    import asyncio  # noqa: PLC0415
+
+    from server.api.app import create_app  # noqa: PLC0415
+    from server.api.serving import bind, serve  # noqa: PLC0415
+    from server.api.state import ServedModel, ServingState  # noqa: PLC0415
+    from server.launch import load_chat  # noqa: PLC0415
+    from server.progress import DownloadBar  # noqa: PLC0415
+
+    level = logging.INFO if config.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    listener = bind(config.host, config.port)
+    state = ServingState()
+    application = create_app(state, api_keys=config.api_key, max_body_bytes=config.max_body_size)
+
+    def load() -> LoadedModel:
+        with DownloadBar(Console(stderr=True)) as bar:
+            return load_chat(config, bar.update)
+
+    def ready(loaded: LoadedModel) -> None:
+        state.ready(
+            ServedModel(loaded.chat, loaded.names, loaded.n_vocab, loaded.fingerprint, measurements=loaded.measurements)
+        )
+        typer.echo(_welcome(loaded, listener), err=True)
+
+    serving = serve(
+        application,
+        state,
+        listener,
+        load,
+        ready,
+        drain_timeout_s=config.drain_timeout,
+        has_access_log=config.verbose,
+    )
+    asyncio.run(serving)
+
+
+def _welcome(loaded: LoadedModel, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    return (
+        f"http://{host}:{port}/v1 serves {loaded.model_id} (family {loaded.family_id}, {loaded.n_threads} threads, "
+        f"{loaded.n_ctx} tokens of context)"
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code: 0 done, 1 it failed, 2 it was not understood, 130 interrupted."""
+    try:
+        result = app(list(arguments), standalone_mode=False)
+    except CommandError as error:
+        # Without a message it is the help itself, printed already.
+        if message := error.format_message():
+            typer.echo(f"functiongate: {message} (see functiongate --help)", err=True)
+        return 2
+    except FunctionGateError as error:
+        typer.echo(f"functiongate: {error}", err=True)
+        return 1
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The HTTP application, put together from its visible parts: state, endpoints, layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from server.api.auth import ApiKeyMiddleware
+from server.api.chat import ChatEndpoint
+from server.api.errors import install_error_handlers
+from server.api.metrics import HttpMetrics
+from server.api.schemas import ChatCompletionRequest
+from server.api.system import SystemEndpoints
+from server.api.tracing import TracingMiddleware
+from server.version import functiongate_version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from server.api.state import ServingState
+
+DEFAULT_MAX_BODY_BYTES = 4 << 20  # a hundred services' tools are some 100 KB; the rest is for prompts
+DEFAULT_PING_INTERVAL_S = 10.0
+
+
+def create_app(
+    state: ServingState,
+    *,
+    api_keys: Sequence[str] = (),
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+    ping_interval_s: float = DEFAULT_PING_INTERVAL_S,
+) -> FastAPI:
+    """The ASGI application that serves the state's model. Without `api_keys` everyone may ask."""
+    app = FastAPI(title="FunctionGate", version=functiongate_version(), docs_url=None, redoc_url=None)
+    metrics = HttpMetrics(state)
+    install_error_handlers(app)
+    # The last one added is the outermost.
+    app.add_middleware(ApiKeyMiddleware, keys=api_keys)
+    app.add_middleware(TracingMiddleware, metrics=metrics)
+
+    system = SystemEndpoints(state, metrics.registry)
+    app.add_api_route("/", system.index, methods=["GET"])
+    app.add_api_route("/health", system.health, methods=["GET"])
+    app.add_api_route("/metrics", system.metrics, methods=["GET"])
+    app.add_api_route("/v1/models", system.models, methods=["GET"])
+    app.add_api_route("/v1/models/{name:path}", system.model, methods=["GET"])
+    chat = ChatEndpoint(state, max_body_bytes, ping_interval_s)
+    app.add_api_route("/v1/chat/completions", chat.__call__, methods=["POST"], openapi_extra=_chat_body())
+    return app
+
+
+def _chat_body() -> dict[str, object]:
+    # The body is read by hand, so FastAPI does not know it. The $id makes the schema's own $defs resolve in
+    # place.
+    schema = {"$id": "urn:functiongate:chat-completion", **ChatCompletionRequest.model_json_schema()}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

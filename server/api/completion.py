@@ -1,0 +1,135 @@
+"""Writes answers in OpenAI's wire shapes: one `chat.completion`, or its `chat.completion.chunk`s.
+
+Pure: deltas and results in, JSON values out. The law: what the chunks add up to is the whole answer, field by
+field; role, and each call's id, type and name, come exactly once, because clients concatenate strings.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from server.chat import ChatDelta, ChatResult, ToolCallDelta
+    from server.engine.types import GenerationUsage
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
+    """What every piece of one answer repeats. `created` is in seconds since 1970."""
+
+    model: str
+    created: int
+    fingerprint: str
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+
+    def fields(self, kind: str) -> dict[str, Any]:
+        """The head's fields for an object of the kind."""
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": self.fingerprint,
+        }
+
+
+def completion(head: AnswerHead, result: ChatResult) -> dict[str, Any]:
+    """The `chat.completion` of a whole answer.
+
+    `finish_reason` is "tool_calls" whenever there are calls, also when one function was forced by name.
+    """
+    content = result.content if result.content is not None or result.tool_calls else ""
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
+    if result.reasoning is not None:
+        message["reasoning_content"] = result.reasoning
+    if result.tool_calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in result.tool_calls
+        ]
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": result.finish_reason,
+    }
+    return {**head.fields("chat.completion"), "choices": [choice], "usage": usage(result.usage)}
+
+
+def usage(counts: GenerationUsage) -> dict[str, Any]:
+    """OpenAI's usage object and, under `functiongate`, what only this engine counts."""
+    return {
+        "prompt_tokens": counts.prompt,
+        "completion_tokens": counts.completion,
+        "total_tokens": counts.prompt + counts.completion,
+        "prompt_tokens_details": {"cached_tokens": counts.cached, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+        "functiongate": {"decode_steps": counts.decode_steps, "forced_tokens": counts.forced},
+    }
+
+
+class ChunkWriter:
+    """Turns the deltas of one answer into its chunks, in order.
+
+    White space in front of the first word is held until the word comes: an answer that is only calls has null
+    content, streamed or not.
+    """
+
+    def __init__(self, head: AnswerHead, *, include_usage: bool) -> None:
+        self._head = head
+        self._include_usage = include_usage
+        self._has_begun = False
+        self._has_content = False
+        self._has_calls = False
+        self._held = ""
+
+    def write(self, delta: ChatDelta) -> list[dict[str, Any]]:
+        """The chunks for one more delta: none, one, or the last two."""
+        chunks = []
+        if delta.content is not None and (text := self._release(delta.content)):
+            chunks.append(self._chunk({"content": text}))
+        if delta.reasoning:
+            chunks.append(self._chunk({"reasoning_content": delta.reasoning}))
+        if delta.tool_call is not None:
+            self._has_calls = True
+            chunks.append(self._chunk({"tool_calls": [_tool_call(delta.tool_call)]}))
+        if delta.finish_reason is not None:
+            is_empty = not (self._has_content or self._has_calls)
+            chunks.append(self._chunk({"content": ""} if is_empty else {}, delta.finish_reason))
+            if self._include_usage and delta.usage is not None:
+                head = self._head.fields("chat.completion.chunk")
+                chunks.append({**head, "choices": [], "usage": usage(delta.usage)})
+        return chunks
+
+    def _release(self, text: str) -> str:
+        if self._has_content:
+            return text
+        self._held += text
+        if not self._held.strip():
+            return ""
+        self._has_content = True
+        return self._held
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        if not self._has_begun:
+            self._has_begun = True
+            delta = {"role": "assistant", "content": None, "refusal": None, **delta}
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        chunk = {**self._head.fields("chat.completion.chunk"), "choices": [choice]}
+        return {**chunk, "usage": None} if self._include_usage else chunk
+
+
+def _tool_call(delta: ToolCallDelta) -> dict[str, Any]:
+    # The same keys in the same order in the first piece as OpenAI sends them; later pieces have only
+    # arguments.
+    if delta.id is None:
+        return {"index": delta.index, "function": {"arguments": delta.arguments}}
+    function = {"name": delta.name, "arguments": delta.arguments}
+    return {"index": delta.index, "id": delta.id, "type": "function", "function": function}

@@ -1,0 +1,159 @@
+"""The messages of a request: shapes checked, every refusal with the place in `param`, nothing else changed.
+
+Knows OpenAI's roles and content parts. Knows no template: what a family makes of a message is
+`chat_templates`' own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from server.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+# What answers carry and clients send back with their history. It says nothing to the model.
+_ECHOED = frozenset({"annotations", "audio", "function_call", "parsed", "refusal"})
+
+
+def read_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The messages in OpenAI's shape, fields without a value left out.
+
+    Raises `RequestError` for no messages, an unknown role, and every shape that cannot be shown to a model as
+    text.
+    """
+    if not messages:
+        raise RequestError("messages is empty; send at least one.", param="messages", code="invalid_value")
+    return tuple(_message(message, f"messages[{i}]") for i, message in enumerate(messages))
+
+
+def _message(message: Mapping[str, Any], at: str) -> dict[str, Any]:
+    role = message.get("role")
+    if role == "function":
+        raise _invalid(f"{at}.role", "'function' is obsolete; use the role 'tool' with a tool_call_id")
+    reader = _READERS.get(role) if isinstance(role, str) else None
+    if reader is None:
+        raise _invalid(f"{at}.role", f"{role!r} is none of: {', '.join(_READERS)}")
+    given = {name: value for name, value in message.items() if value is not None}
+    return reader(given, at)
+
+
+def _speaker(message: Mapping[str, Any], at: str) -> dict[str, Any]:
+    _only(message, at, {"role", "content", "name"})
+    return {"role": message["role"], "content": _content(message, at), **_name(message, at)}
+
+
+def _tool(message: Mapping[str, Any], at: str) -> dict[str, Any]:
+    _only(message, at, {"role", "content", "name", "tool_call_id"})
+    call_id = _text(message, "tool_call_id", at)
+    return {"role": "tool", "content": _content(message, at), "tool_call_id": call_id, **_name(message, at)}
+
+
+def _assistant(message: Mapping[str, Any], at: str) -> dict[str, Any]:
+    _only(message, at, {"role", "content", "name", "tool_calls", "reasoning_content"} | _ECHOED)
+    if message.get("function_call"):
+        raise _invalid(f"{at}.function_call", "it is obsolete; use tool_calls")
+    if message.get("audio"):
+        raise _invalid(f"{at}.audio", "only text is understood")
+    read: dict[str, Any] = {"role": "assistant", "content": None, **_name(message, at)}
+    calls = message.get("tool_calls", [])
+    if not isinstance(calls, list):
+        raise _invalid(f"{at}.tool_calls", "expected an array")
+    if "content" in message:
+        read["content"] = _content(message, at)
+    elif "refusal" in message:
+        read["content"] = _text(message, "refusal", at)
+    elif not calls:
+        raise _missing(f"{at}.content")
+    if calls:
+        read["tool_calls"] = [_call(call, f"{at}.tool_calls[{i}]") for i, call in enumerate(calls)]
+    if "reasoning_content" in message:
+        read["reasoning_content"] = _text(message, "reasoning_content", at)
+    return read
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], str], dict[str, Any]]] = {
+    "developer": _speaker,
+    "system": _speaker,
+    "user": _speaker,
+    "assistant": _assistant,
+    "tool": _tool,
+}
+
+
+def _content(message: Mapping[str, Any], at: str) -> str | list[dict[str, Any]]:
+    at = f"{at}.content"
+    content = message.get("content")
+    if content is None:
+        raise _missing(at)
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not content:
+        raise _invalid(at, "expected a string or a non-empty array of text parts")
+    return [_part(part, f"{at}[{j}]") for j, part in enumerate(content)]
+
+
+def _part(part: Any, at: str) -> dict[str, Any]:
+    if not isinstance(part, dict):
+        raise _invalid(at, "expected an object with a type")
+    kind = part.get("type")
+    if kind == "refusal":
+        return {"type": "text", "text": _text(part, "refusal", at)}
+    if kind != "text":
+        raise RequestError(
+            f"Invalid {at}: the part type {kind!r} is not supported; only 'text' is.",
+            param=at,
+            code="invalid_value",
+        )
+    _only(part, at, {"type", "text"})
+    return {"type": "text", "text": _text(part, "text", at)}
+
+
+def _call(call: Any, at: str) -> dict[str, Any]:
+    if not isinstance(call, dict):
+        raise _invalid(at, "expected an object")
+    # `index` and `parsed_arguments` come from clients that send back what their SDK collected.
+    _only(call, at, {"id", "type", "function", "index"})
+    if call.get("type", "function") != "function":
+        raise _invalid(f"{at}.type", f"{call['type']!r} is not supported; only 'function' is")
+    function = call.get("function")
+    if not isinstance(function, dict):
+        raise _missing(f"{at}.function")
+    _only(function, f"{at}.function", {"name", "arguments", "parsed_arguments"})
+    return {
+        "id": _text(call, "id", at),
+        "type": "function",
+        "function": {
+            "name": _text(function, "name", f"{at}.function"),
+            "arguments": _text(function, "arguments", f"{at}.function"),
+        },
+    }
+
+
+def _name(message: Mapping[str, Any], at: str) -> dict[str, str]:
+    return {"name": _text(message, "name", at)} if "name" in message else {}
+
+
+def _text(holder: Mapping[str, Any], name: str, at: str) -> str:
+    value = holder.get(name)
+    if value is None:
+        raise _missing(f"{at}.{name}")
+    if not isinstance(value, str):
+        raise _invalid(f"{at}.{name}", "expected a string", code="invalid_type")
+    return value
+
+
+def _only(holder: Mapping[str, Any], at: str, known: set[str] | frozenset[str]) -> None:
+    for name in holder:
+        if name not in known:
+            param = f"{at}.{name}"
+            raise RequestError(f"Unknown parameter: {param!r}.", param=param, code="unknown_parameter")
+
+
+def _missing(param: str) -> RequestError:
+    return RequestError(f"Missing required parameter: {param!r}.", param=param, code="missing_required_parameter")
+
+
+def _invalid(param: str, reason: str, *, code: str = "invalid_value") -> RequestError:
+    return RequestError(f"Invalid {param}: {reason}.", param=param, code=code)

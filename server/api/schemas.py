@@ -1,0 +1,193 @@
+"""The fields of a chat completion request: what each may hold, what is ignored, what is refused by name.
+
+Knows OpenAI's wire names and llama.cpp's extras. Messages and tools, whose shapes depend on each other, are
+checked in `server.api.messages` and `server.api.tools`. The law: a parameter is honoured, documented as
+ignored, or refused by name; none is dropped silently.
+
+Accepted and ignored:
+
+    user, safety_identifier           no abuse monitoring here
+    metadata, store                   nothing is stored
+    service_tier                      there is one
+    prompt_cache_key                  prefixes are shared whatever the key
+    stream_options.include_obfuscation  no padding is sent
+    tools[].function.strict           calls always fit their schema
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from server.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+IGNORED = frozenset({"user", "safety_identifier", "metadata", "store", "service_tier", "prompt_cache_key"})
+
+# Parameters of OpenAI's API that are not served: the values that ask for nothing, and what to do instead.
+# Null always asks for nothing.
+UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
+    {
+        "n": ((1,), "send the request n times: the prompt is shared"),
+        "logprobs": ((False,), "token probabilities are not returned"),
+        "top_logprobs": ((0,), "token probabilities are not returned"),
+        "modalities": ((["text"],), "only text is generated"),
+        "audio": ((), "only text is generated"),
+        "prediction": ((), "leave it out: it would not change the answer"),
+        "web_search_options": ((), "offer a search function in tools"),
+        "reasoning_effort": (("none",), "the model reasons as its template tells it"),
+        "verbosity": (("medium",), "ask for brevity in a message"),
+        "moderation": ((), "moderate in front of this server"),
+        "prompt_cache_options": ((), "prefixes are cached without being asked"),
+        "prompt_cache_retention": ((), "prefixes are cached without being asked"),
+        "functions": (([],), "use tools"),
+        "function_call": (("none",), "use tool_choice"),
+    }
+)
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+StopString = Annotated[str, Field(min_length=1)]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class _Shape(BaseModel):
+    # Strict: "1" is not a number. Unknown fields are errors: a misspelt one must not be lost.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class StreamOptions(_Shape):
+    """`include_obfuscation` is ignored: nothing is padded."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class JsonSchema(_Shape):
+    """A named schema; `strict` is ignored: the answer always fits."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(_Shape):
+    """`json_schema` is there if and only if `type` says so."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class ChatCompletionRequest(_Shape):
+    """The body of POST /v1/chat/completions. Defaults are OpenAI's: temperature 1, top_p 1, nothing else."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: Annotated[list[StopString], Field(max_length=4), BeforeValidator(_listed)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Probability | None = None
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    min_p: Probability | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    repeat_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+
+
+def read_request(body: Mapping[str, Any]) -> ChatCompletionRequest:
+    """The validated fields of a body; messages and tools still unchecked inside.
+
+    Raises `RequestError` with `param` and a code: `unsupported_parameter` for what OpenAI has and this server
+    has not, `unknown_parameter` for what nobody has, `missing_required_parameter`, `invalid_value` or
+    `invalid_type`.
+    """
+    _refuse_unsupported(body)
+    try:
+        request = ChatCompletionRequest.model_validate(
+            {name: value for name, value in body.items() if name not in UNSUPPORTED}
+        )
+    except ValidationError as error:
+        raise _refusal(error) from None
+    _check_together(request)
+    return request
+
+
+def one_of(request: ChatCompletionRequest, first: str, second: str) -> Any:
+    """The value of two names of one parameter, None if neither is given. Raises `RequestError` if both differ."""
+    values = [value for name in (first, second) if (value := getattr(request, name)) is not None]
+    if len(values) == 2 and values[0] != values[1]:
+        raise RequestError(
+            f"{first} is {values[0]} and {second} is {values[1]}, but they are two names of one parameter; send one.",
+            param=first,
+            code="invalid_value",
+        )
+    return values[0] if values else None
+
+
+def _refuse_unsupported(body: Mapping[str, Any]) -> None:
+    for name, (neutral, instead) in UNSUPPORTED.items():
+        value = body.get(name)
+        # Types are compared too, since True == 1 and False == 0.
+        if value is None or any(value == other and type(value) is type(other) for other in neutral):
+            continue
+        raise RequestError(f"{name} is not supported here; {instead}.", param=name, code="unsupported_parameter")
+
+
+def _check_together(request: ChatCompletionRequest) -> None:
+    form = request.response_format
+    if form is not None and (form.type == "json_schema") != (form.json_schema is not None):
+        raise RequestError(
+            "response_format.json_schema must be given with the type 'json_schema', and only with it.",
+            param="response_format.json_schema",
+            code="invalid_value",
+        )
+    if request.stream_options is not None and not request.stream:
+        raise RequestError(
+            "stream_options is only allowed with stream: true.", param="stream_options", code="invalid_value"
+        )
+
+
+def _refusal(error: ValidationError) -> RequestError:
+    """OpenAI's error for the first thing that pydantic found."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    param = dotted(first["loc"])
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        return RequestError(f"Unknown parameter: {param!r}.", param=param, code="unknown_parameter")
+    if kind == "missing":
+        return RequestError(f"Missing required parameter: {param!r}.", param=param, code="missing_required_parameter")
+    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return RequestError(f"Invalid {param}: {first['msg']}.", param=param, code=code)
+
+
+def dotted(location: tuple[int | str, ...]) -> str:
+    """`("messages", 0, "content")` as `messages[0].content`."""
+    if location[0] == "tool_choice":
+        # Either of two types: pydantic's location goes on with the name of a type, which no client knows.
+        return "tool_choice"
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".")

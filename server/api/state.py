@@ -1,0 +1,94 @@
+"""What the API serves, while it comes and goes: loading, then ready, then draining.
+
+The one mutable object of the HTTP side; changed on the event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from server.errors import NotFoundError, NotReadyError
+
+if TYPE_CHECKING:
+    from server.chat import Chat
+
+
+class Phase(Enum):
+    """A server's life, seen from outside."""
+
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+def no_gauges() -> Mapping[str, float]:
+    """Measurements of a model that has none."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A loaded model as the API sees it.
+
+    `names` are those that clients may use, the preferred one first. `n_vocab` bounds the ids of `logit_bias`.
+    `fingerprint` changes when the same seed may give another answer. `measurements` gives the engine's
+    counters by name at this moment; see `server.api.metrics`.
+    """
+
+    chat: Chat
+    names: tuple[str, ...]
+    n_vocab: int
+    fingerprint: str
+    measurements: Callable[[], Mapping[str, float]] = no_gauges
+
+
+class ServingState:
+    """The served model and the phase."""
+
+    def __init__(self) -> None:
+        self._model: ServedModel | None = None
+        self._is_draining = False
+        self.created = int(time.time())
+
+    @property
+    def phase(self) -> Phase:
+        """Where the server is in its life."""
+        if self._is_draining:
+            return Phase.DRAINING
+        return Phase.LOADING if self._model is None else Phase.READY
+
+    @property
+    def model(self) -> ServedModel | None:
+        """The loaded model, None while it is loading."""
+        return self._model
+
+    def ready(self, model: ServedModel) -> None:
+        """Begin to serve the model."""
+        self._model = model
+
+    def drain(self) -> None:
+        """Refuse new work from now on; what runs may end."""
+        self._is_draining = True
+
+    def require_ready(self) -> ServedModel:
+        """The model to work with. Raises `NotReadyError` while loading or draining."""
+        if self._is_draining:
+            raise NotReadyError("The server is shutting down; send the request elsewhere.", code="draining")
+        if self._model is None:
+            raise NotReadyError("The model is still loading; try again in some seconds.", code="loading")
+        return self._model
+
+    def require_named(self, name: str) -> ServedModel:
+        """The model that a client calls `name`. Raises `NotFoundError` if none is called so; see above."""
+        model = self.require_ready()
+        if name not in model.names:
+            raise NotFoundError(
+                f"The model {name!r} does not exist here. This server has: {', '.join(model.names)}.",
+                param="model",
+                code="model_not_found",
+            )
+        return model

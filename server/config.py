@@ -1,0 +1,115 @@
+"""The server's settings: flag, then environment, then file, then default.
+
+Knows names, bounds and precedence; knows no command line (`server.__main__`) and starts nothing. The law: a setting
+that is not known is an error that names it, wherever it was written.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ByteSize, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from server.errors import StartupError
+from server.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_FILE = Path("functiongate.toml")
+
+
+class Config(BaseSettings):
+    """What `functiongate serve` can be told. Each field is a flag, FUNCTIONGATE_<FIELD>, and a key of the file.
+
+    `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `api_key` is one key or
+    several, separated by commas; empty means that everyone may ask. `drain_timeout` is in seconds.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FUNCTIONGATE_", env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    model: str = DEFAULT_MODEL
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    alias: str | None = None
+    family: str | None = None
+    ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    parallel: Annotated[int, Field(ge=1, le=64)] = 4
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    api_key: Annotated[tuple[str, ...], NoDecode] = ()
+    max_queue: Annotated[int, Field(ge=0)] = 64
+    max_body_size: Annotated[ByteSize, Field(ge=1)] = ByteSize(4 << 20)
+    drain_timeout: Annotated[float, Field(ge=0)] = 30.0
+    cache_dir: Path | None = None
+    verbose: bool = False
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _split_keys(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(key.strip() for key in value.split(",") if key.strip())
+
+
+def load_config(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
+    """The settings by `flags` (those that were given), the environment, and the TOML `file`.
+
+    Without `file`, FUNCTIONGATE_CONFIG names one, else `functiongate.toml` is read if it is there. PORT, which
+    container platforms set, counts as environment below FUNCTIONGATE_PORT. Raises `StartupError` naming what is wrong.
+    """
+    named = environ.get("FUNCTIONGATE_CONFIG")
+    path = file or (Path(named) if named else None)
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    values = {} if path is None else _read_file(path)
+    platform = {"port": environ["PORT"]} if environ.get("PORT") else {}
+
+    class Layered(Config):
+        """`Config` with this call's file and environment beneath the flags."""
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings  # two more places would be two more surprises
+            port = InitSettingsSource(settings_cls, init_kwargs=platform)
+            return init_settings, env_settings, port, InitSettingsSource(settings_cls, init_kwargs=values)
+
+    try:
+        return Layered(**flags)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = str(first["loc"][0])
+        flag = f"--{name.replace('_', '-')}"
+        raise StartupError(f"invalid {name} ({flag}, FUNCTIONGATE_{name.upper()}): {first['msg']}") from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StartupError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise StartupError(f"the configuration {path} is not TOML: {error}") from error
+    unknown = sorted(set(values) - set(Config.model_fields))
+    if unknown:
+        known = ", ".join(Config.model_fields)
+        raise StartupError(f"{path} has unknown keys: {', '.join(unknown)} (known: {known})")
+    return values

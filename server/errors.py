@@ -1,0 +1,106 @@
+"""The server's errors: the type says whose fault it is, the fields are OpenAI's error object.
+
+    FunctionGateError
+    ├── RequestError            the client's: 400, with `param` and `code`
+    │   ├── ContextLengthError  the prompt does not fit: 400 context_length_exceeded
+    │   ├── NotFoundError       no such model or route: 404
+    │   ├── UnauthorizedError   no key, or a wrong one: 401
+    │   ├── BodyTooLargeError   413
+    │   └── MediaTypeError      the body is not JSON: 415
+    ├── OverloadedError         nobody's: 429 with Retry-After, try again later
+    ├── NotReadyError           ours, for now: 503 until the model is loaded or while draining
+    ├── EngineError             ours: 500; a bug or a broken machine
+    └── StartupError            the operator's: one line and a non-zero exit, never an HTTP answer
+
+Knows no web framework and no model. Messages name the value, the bound and the way out.
+"""
+
+
+class FunctionGateError(Exception):
+    """Base of every error the server raises on purpose."""
+
+    status = 500
+    type = "server_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class RequestError(FunctionGateError):
+    """The request cannot be served as it is; the client must change it."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class ContextLengthError(RequestError):
+    """The prompt does not fit the context. Raised before any byte of an answer is sent."""
+
+    def __init__(self, n_prompt: int, n_ctx: int) -> None:
+        super().__init__(
+            f"This model's maximum context length is {n_ctx} tokens, but the messages and tools take {n_prompt} "
+            f"tokens. Shorten the messages or the tools, or start the server with a larger --ctx-size.",
+            param="messages",
+            code="context_length_exceeded",
+        )
+        self.n_prompt = n_prompt
+        self.n_ctx = n_ctx
+
+
+class NotFoundError(RequestError):
+    """The request names something that is not here."""
+
+    status = 404
+
+
+class UnauthorizedError(RequestError):
+    """The request has no key, or not one of the server's."""
+
+    status = 401
+
+
+class BodyTooLargeError(RequestError):
+    """The body is longer than the server reads: `max_bytes`."""
+
+    status = 413
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"The body is longer than {max_bytes} bytes. Send less, or start the server with a larger --max-body-size.",
+            code="request_too_large",
+        )
+
+
+class MediaTypeError(RequestError):
+    """The body claims to be something else than JSON."""
+
+    status = 415
+
+
+class OverloadedError(FunctionGateError):
+    """The queue is full. `retry_after_s` is an estimate in seconds, at least 1."""
+
+    status = 429
+    type = "rate_limit_error"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, code="rate_limit_exceeded")
+        self.retry_after_s = retry_after_s
+
+
+class NotReadyError(FunctionGateError):
+    """The model is still loading, or the server is draining before it stops."""
+
+    status = 503
+    type = "server_error"
+
+
+class EngineError(FunctionGateError):
+    """Decoding failed for a reason that the client did not cause."""
+
+
+class StartupError(FunctionGateError):
+    """The server cannot start: a missing file, a busy port, a bad flag."""

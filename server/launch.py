@@ -1,0 +1,130 @@
+"""Puts a model to work: file, weights, context, engine, family, chat service.
+
+The one place that knows all the parts by name. Imports them when called, so that the command line answers at once and a
+busy port is found before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from server.cpu import choose_threads
+from server.errors import StartupError
+from server.models import model_names, resolve
+from server.version import functiongate_version
+from server.wheel import Progress, silent
+
+if TYPE_CHECKING:
+    from chat_templates import Family
+    from server.chat import Chat
+    from server.config import Config
+    from server.engine.async_engine import AsyncEngine
+    from server.llama.model import Model
+
+log = logging.getLogger(__name__)
+
+MAX_DEFAULT_CTX = 8192  # cells cost memory whether used or not; a longer context is asked for with --ctx-size
+PREFILL_BATCH = 512
+GAUGES = frozenset({"running", "waiting"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model at work. `names` are those that clients may use, the preferred one first.
+
+    Close it with `close`; it is the only owner of the engine's thread and of the native memory.
+    """
+
+    chat: Chat
+    names: tuple[str, ...]
+    family_id: str
+    n_ctx: int
+    n_threads: int
+    n_vocab: int
+    fingerprint: str
+    engine: AsyncEngine
+    weights: Model
+
+    @property
+    def model_id(self) -> str:
+        """The name that `/v1/models` shows."""
+        return self.names[0]
+
+    def measurements(self) -> dict[str, float]:
+        """The engine's counters by metric name; those that only grow end in `_total`."""
+        counts = dataclasses.asdict(self.engine.metrics)
+        return {name if name in GAUGES else f"{name}_total": value for name, value in counts.items()}
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Refuse new requests and wait for the open ones; False if some are left after the time."""
+        return await self.engine.drain(timeout_s)
+
+    def close(self) -> None:
+        """Stop the engine and free the memory; requests that are still open end with an error."""
+        self.engine.close()
+        self.weights.close()
+
+
+def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
+    """Fetch, load and wire the configured model; takes seconds to minutes, so not on an event loop.
+
+    Raises `StartupError` with one line if any of it is impossible.
+    """
+    from chat_templates import UnknownFamilyError, detect_family, get_family  # noqa: PLC0415 -- see above
+    from server.chat import ChatService  # noqa: PLC0415
+    from server.llama.errors import LlamaError  # noqa: PLC0415
+    from server.llama.model import Model  # noqa: PLC0415
+
+    path = resolve(config.model, cache_dir=config.cache_dir, progress=progress)
+    n_threads = choose_threads(config.threads)
+    try:
+        weights = Model(path, verbose=config.verbose)
+    except LlamaError as error:
+        raise StartupError(f"cannot load {path}: {error}") from error
+    try:
+        family = get_family(config.family) if config.family else detect_family(weights.metadata)
+        engine = _start_engine(config, weights, n_threads)
+    except (LlamaError, UnknownFamilyError) as error:
+        weights.close()
+        raise StartupError(str(error)) from error
+    names = model_names(config.model, path)
+    aliases = (config.alias,) if config.alias else ()
+    return LoadedModel(
+        chat=ChatService(engine, family),
+        names=tuple(dict.fromkeys((*aliases, *names))),
+        family_id=family.id,
+        n_ctx=engine.n_ctx,
+        n_threads=n_threads,
+        n_vocab=weights.n_vocab,
+        fingerprint=_fingerprint(weights, family),
+        engine=engine,
+        weights=weights,
+    )
+
+
+def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine:
+    from server.engine.async_engine import AsyncEngine  # noqa: PLC0415 -- see above
+    from server.engine.runner import LlamaRunner  # noqa: PLC0415
+    from server.llama.context import Context  # noqa: PLC0415
+
+    context = Context(
+        weights,
+        n_ctx=config.ctx_size or min(weights.n_ctx_train, MAX_DEFAULT_CTX),
+        n_batch=PREFILL_BATCH,
+        n_ubatch=PREFILL_BATCH,
+        # As many again stay resident after their answer, for the next request with the same beginning.
+        n_seq_max=2 * config.parallel,
+        n_threads=n_threads,
+        n_threads_batch=n_threads,
+    )
+    runner = LlamaRunner(context)
+    return AsyncEngine(runner, weights.vocabulary, n_parallel=config.parallel, n_queue=config.max_queue)
+
+
+def _fingerprint(weights: Model, family: Family) -> str:
+    text = f"{functiongate_version()} {weights.path.name} {weights.size_bytes} {family.id}"
+    return f"fg_{hashlib.sha256(text.encode()).hexdigest()[:12]}"

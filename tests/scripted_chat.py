@@ -1,0 +1,75 @@
+"""A chat service that says what it was told to say: the API's tests need no model."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from server.chat import ChatDelta, ToolCallDelta
+from server.engine.types import GenerationUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from server.chat import ChatRequest
+
+USAGE = GenerationUsage(prompt=82, cached=64, completion=17, forced=11, decode_steps=6)
+
+TEXT = (
+    ChatDelta(content="Hel"),
+    ChatDelta(content="lo, "),
+    ChatDelta(content="世界"),
+    ChatDelta(finish_reason="stop", usage=USAGE),
+)
+
+CALLS = (
+    ChatDelta(content="\n"),
+    ChatDelta(tool_call=ToolCallDelta(0, "call_a", "get_weather")),
+    ChatDelta(tool_call=ToolCallDelta(0, arguments='{"city": "')),
+    ChatDelta(tool_call=ToolCallDelta(0, arguments='Paris"}')),
+    ChatDelta(tool_call=ToolCallDelta(1, "call_b", "get_weather")),
+    ChatDelta(tool_call=ToolCallDelta(1, arguments='{"city": "Oslo"}')),
+    ChatDelta(finish_reason="tool_calls", usage=USAGE),
+)
+
+
+class ScriptedStream:
+    """Yields a script's deltas, raises its exceptions, waits where it has an event; remembers being closed."""
+
+    def __init__(self, script: Sequence[ChatDelta | Exception | asyncio.Event]) -> None:
+        self._script = list(script)
+        self.is_closed = asyncio.Event()
+
+    def __aiter__(self) -> ScriptedStream:
+        return self
+
+    async def __anext__(self) -> ChatDelta:
+        while self._script:
+            item = self._script.pop(0)
+            if isinstance(item, Exception):
+                raise item
+            if isinstance(item, ChatDelta):
+                return item
+            await item.wait()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.is_closed.set()
+
+
+class ScriptedChat:
+    """Answers every request with `script`, or refuses it with `refusal`; keeps requests and streams."""
+
+    def __init__(self, script: Sequence[ChatDelta | Exception | asyncio.Event] = TEXT) -> None:
+        self.script = script
+        self.refusal: Exception | None = None
+        self.requests: list[ChatRequest] = []
+        self.streams: list[ScriptedStream] = []
+
+    async def open(self, request: ChatRequest) -> ScriptedStream:
+        self.requests.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        stream = ScriptedStream(self.script)
+        self.streams.append(stream)
+        return stream

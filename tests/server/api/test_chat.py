@@ -1,0 +1,229 @@
+"""POST /v1/chat/completions as the OpenAI SDK and plain HTTP see it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from openai import pydantic_function_tool
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import BaseModel
+from scripted_chat import CALLS, TEXT, USAGE
+
+from server.api.schemas import IGNORED
+from server.chat import ChatDelta
+from server.engine.types import SamplingParams
+
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+class GetWeather(BaseModel):
+    city: str
+
+
+def chunks_of(text):
+    events = [event.removeprefix("data: ") for event in text.split("\n\n") if event.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    return [json.loads(event) for event in events[:-1]]
+
+
+async def test_a_text_answer_is_a_chat_completion(ask):
+    body = (await ask()).json()
+    ChatCompletion.model_validate(body, strict=True)
+    message = body["choices"][0]["message"]
+    assert (message["content"], message["refusal"]) == ("Hello, 世界", None)
+    assert "tool_calls" not in message
+    assert "reasoning_content" not in message
+    assert body["choices"][0]["finish_reason"] == "stop"
+    assert body["choices"][0]["logprobs"] is None
+    assert (body["model"], body["system_fingerprint"]) == ("tiny", "fg_test")
+
+
+async def test_usage_tells_what_was_cached_and_what_was_forced(ask):
+    usage = (await ask()).json()["usage"]
+    assert usage["total_tokens"] == USAGE.prompt + USAGE.completion
+    assert usage["prompt_tokens_details"]["cached_tokens"] == USAGE.cached
+    assert usage["functiongate"] == {"decode_steps": USAGE.decode_steps, "forced_tokens": USAGE.forced}
+
+
+async def test_an_answer_of_calls_alone_has_null_content(chat, ask):
+    chat.script = CALLS
+    choice = (await ask(tools=[WEATHER])).json()["choices"][0]
+    assert choice["message"]["content"] is None
+    assert choice["finish_reason"] == "tool_calls"
+    assert [call["id"] for call in choice["message"]["tool_calls"]] == ["call_a", "call_b"]
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"city": "Paris"}'
+
+
+async def test_an_empty_answer_has_empty_content(chat, ask):
+    chat.script = (ChatDelta(finish_reason="stop", usage=USAGE),)
+    assert (await ask()).json()["choices"][0]["message"]["content"] == ""
+    assert chunks_of((await ask(stream=True)).text)[0]["choices"][0]["delta"]["content"] == ""
+
+
+async def test_the_sdks_stream_adds_up_to_the_whole_answer(chat, openai):
+    reasoned = (ChatDelta(reasoning="hm"), ChatDelta(reasoning="m"))
+    empty = (ChatDelta(content=" "), ChatDelta(finish_reason="length", usage=USAGE))
+    scripts = [TEXT, CALLS, reasoned + TEXT, reasoned + CALLS, (ChatDelta(content="  \n"), *TEXT), TEXT[:2] + CALLS]
+    for script in [*scripts, reasoned + empty]:
+        chat.script = script
+        arguments = {"model": "tiny", "messages": MESSAGES, "tools": [WEATHER]}
+        whole = await openai.chat.completions.create(**arguments)
+        options = {"include_usage": True, "include_obfuscation": False}
+        stream = await openai.chat.completions.create(**arguments, stream=True, stream_options=options)
+        pieces = [piece async for piece in stream]
+        assert whole.usage == pieces[-1].usage
+        # The helper's state is the strictest reader: it concatenates every string that comes twice.
+        from openai.lib.streaming.chat import ChatCompletionStreamState
+
+        collected = ChatCompletionStreamState()
+        for piece in pieces:
+            collected.handle_chunk(piece)
+        snapshot = collected.current_completion_snapshot.choices[0]
+        expected = whole.choices[0].message
+        assert snapshot.message.role == "assistant"
+        assert snapshot.message.content == expected.content
+        assert snapshot.finish_reason == whole.choices[0].finish_reason
+        extra = (snapshot.message.model_extra or {}).get("reasoning_content")
+        assert extra == (expected.model_extra or {}).get("reasoning_content")
+        calls = [(c.id, c.type, c.function.name, c.function.arguments) for c in snapshot.message.tool_calls or []]
+        assert calls == [(c.id, c.type, c.function.name, c.function.arguments) for c in expected.tool_calls or []]
+
+
+async def test_the_stream_helper_parses_calls_into_their_models(chat, openai):
+    chat.script = CALLS
+    tool = pydantic_function_tool(GetWeather, name="get_weather")
+    async with openai.chat.completions.stream(model="tiny", messages=MESSAGES, tools=[tool]) as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_completion()
+    assert "tool_calls.function.arguments.done" in kinds
+    assert [call.function.parsed_arguments for call in final.choices[0].message.tool_calls] == [
+        GetWeather(city="Paris"),
+        GetWeather(city="Oslo"),
+    ]
+
+
+async def test_parse_makes_models_of_arguments(chat, openai):
+    chat.script = CALLS
+    tool = pydantic_function_tool(GetWeather, name="get_weather")
+    answer = await openai.chat.completions.parse(model="tiny", messages=MESSAGES, tools=[tool])
+    assert answer.choices[0].message.tool_calls[1].function.parsed_arguments == GetWeather(city="Oslo")
+    assert "strict" not in chat.requests[0].tools[0]["function"]
+
+
+async def test_an_answer_can_be_sent_back_as_history(chat, openai):
+    chat.script = CALLS
+    tool = pydantic_function_tool(GetWeather, name="get_weather")
+    answer = await openai.chat.completions.parse(model="tiny", messages=MESSAGES, tools=[tool])
+    history = [*MESSAGES, answer.choices[0].message.model_dump()]
+    history += [{"role": "tool", "tool_call_id": "call_a", "content": "rain"}]
+    await openai.chat.completions.create(model="tiny", messages=history, tools=[tool])
+    echoed = chat.requests[-1].messages[1]
+    assert set(echoed) == {"role", "content", "tool_calls"}
+    assert echoed["tool_calls"][0] == {
+        "id": "call_a",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
+    }
+
+
+async def test_chunks_share_one_head_and_say_role_and_names_once(chat, ask):
+    chat.script = CALLS
+    chunks = chunks_of((await ask(stream=True, tools=[WEATHER])).text)
+    for chunk in chunks:
+        ChatCompletionChunk.model_validate(chunk, strict=True)
+    assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks}) == 1
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert [("role" in delta) for delta in deltas] == [True] + [False] * (len(deltas) - 1)
+    assert deltas[0]["content"] is None
+    calls = [call for delta in deltas for call in delta.get("tool_calls", [])]
+    assert [call["id"] for call in calls if "id" in call] == ["call_a", "call_b"]
+    assert [call["function"]["name"] for call in calls if "name" in call["function"]] == ["get_weather"] * 2
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks][-2:] == [None, "tool_calls"]
+    assert deltas[-1] == {}
+    assert "usage" not in chunks[0]
+
+
+async def test_usage_comes_last_and_only_when_asked_for(ask):
+    chunks = chunks_of((await ask(stream=True, stream_options={"include_usage": True})).text)
+    assert [chunk["usage"] for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["completion_tokens"] == USAGE.completion
+
+
+async def test_everything_honoured_reaches_the_chat(chat, ask):
+    schema = {"name": "x", "schema": {"type": "object"}, "strict": True}
+    response = await ask(
+        tools=[WEATHER],
+        tool_choice={"type": "function", "function": {"name": "get_weather"}},
+        parallel_tool_calls=False,
+        response_format={"type": "json_schema", "json_schema": schema},
+        stop="END",
+        seed=-1,
+        max_completion_tokens=7,
+        max_tokens=7,
+        temperature=0.5,
+        top_p=0.9,
+        top_k=40,
+        min_p=0.1,
+        repeat_penalty=1.1,
+        presence_penalty=-1,
+        frequency_penalty=1,
+        logit_bias={"3": -100},
+    )
+    assert response.status_code == 200
+    request = chat.requests[0]
+    assert request.tools == (WEATHER,)
+    assert request.tool_choice == {"type": "function", "function": {"name": "get_weather"}}
+    assert request.parallel_tool_calls is False
+    expected = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    assert request.response_format == expected
+    assert (request.stop, request.max_tokens) == (("END",), 7)
+    assert request.sampling == SamplingParams(0.5, 40, 0.9, 0.1, 1.1, -1, 1, {3: -100}, seed=2**64 - 1)
+
+
+async def test_defaults_are_openais(chat, ask):
+    await ask(temperature=None, tools=None, stop=None)
+    request = chat.requests[0]
+    assert request.sampling == SamplingParams(temperature=1.0, top_p=1.0)
+    assert (request.max_tokens, request.stop, request.tools) == (None, (), ())
+    assert (request.tool_choice, request.parallel_tool_calls) == ("none", True)
+    await ask(tools=[WEATHER])
+    assert chat.requests[1].tool_choice == "auto"
+
+
+async def test_ignored_parameters_change_nothing(chat, ask):
+    values = {"metadata": {"a": "b"}, "store": True}
+    ignored = {name: values.get(name, "text") for name in IGNORED}
+    assert (await ask(**ignored)).status_code == 200
+    assert (await ask()).status_code == 200
+    assert chat.requests[0] == chat.requests[1]
+
+
+async def test_the_documentation_lists_exactly_what_is_ignored():
+    from server.api import schemas
+
+    table = schemas.__doc__.split("Accepted and ignored:")[1]
+    names = {word.strip() for line in table.splitlines() for word in line.strip().split("  ")[0].split(",")} - {""}
+    assert names == IGNORED | {"stream_options.include_obfuscation", "tools[].function.strict"}
+
+
+@pytest.mark.parametrize(
+    "neutral",
+    [
+        {"n": 1},
+        {"logprobs": False},
+        {"modalities": ["text"]},
+        {"functions": None},
+        {"audio": None},
+        {"top_logprobs": 0},
+    ],
+)
+async def test_a_parameter_that_asks_for_nothing_passes(ask, neutral):
+    assert (await ask(**neutral)).status_code == 200
+
+
+async def test_every_name_of_the_model_is_accepted_and_answered_with(ask):
+    for name in ("tiny", "tiny-file"):
+        assert (await ask(model=name)).json()["model"] == name

@@ -1,0 +1,57 @@
+"""The routes about the server, and the headers on every answer."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.routing import APIRoute
+
+from server.api.state import ServedModel
+from server.api.system import ROUTES
+
+
+async def test_the_sdk_lists_and_finds_the_model_by_every_name(openai):
+    assert [model.id async for model in openai.models.list()] == ["tiny"]
+    for name in ("tiny", "tiny-file"):
+        assert (await openai.models.retrieve(name)).id == name
+
+
+async def test_an_unknown_model_is_not_listed(http):
+    response = await http.get("/v1/models/org/unknown")
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_the_index_names_every_route(app):
+    served = {f"{next(iter(r.methods))} {r.path}" for r in app.routes if isinstance(r, APIRoute)}
+    assert served - {"GET /", "GET /v1/models/{name:path}"} <= set(ROUTES)
+
+
+async def test_a_request_has_a_name_its_own_or_a_new_one(http):
+    assert (await http.get("/health")).headers["x-request-id"].startswith("req_")
+    kept = await http.get("/health", headers={"x-request-id": "mine-1"})
+    assert kept.headers["x-request-id"] == "mine-1"
+    for unsafe in ("a b", "x" * 129):
+        renamed = await http.get("/health", headers={"x-request-id": unsafe})
+        assert renamed.headers["x-request-id"].startswith("req_")
+    assert int(kept.headers["openai-processing-ms"]) >= 0
+
+
+async def test_metrics_count_requests_and_show_the_engine(http, state, chat, ask):
+    state.ready(ServedModel(chat, ("tiny",), 100, "fg", measurements=lambda: {"tokens_total": 3, "running": 1}))
+    await ask()
+    await http.get("/v1/typed/by/someone")
+    lines = (await http.get("/metrics")).text.splitlines()
+    assert "functiongate_tokens_total 3.0" in lines
+    assert "functiongate_running 1.0" in lines
+    assert 'functiongate_http_requests_total{route="/v1/chat/completions",status="200"} 1.0' in lines
+    assert not any("typed" in line for line in lines)
+
+
+@pytest.mark.parametrize("path", ["/", "/openapi.json", "/health"])
+async def test_the_descriptions_are_there(http, path):
+    assert (await http.get(path)).status_code == 200
+
+
+async def test_the_description_for_machines_has_the_requests_schema(http):
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    content = paths["/v1/chat/completions"]["post"]["requestBody"]["content"]
+    assert "temperature" in content["application/json"]["schema"]["properties"]

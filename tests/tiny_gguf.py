@@ -1,0 +1,128 @@
+"""A random two-layer llama-architecture GGUF, written by code: the boundary's tests need no download.
+
+The vocabulary is SentencePiece-like with all 256 byte tokens and a few markers, so any text tokenizes.
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (version 3, alignment 32).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+N_EMBD, N_HEAD, N_LAYER, N_FF, N_CTX = 64, 4, 2, 128, 512
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
+MARKERS = (
+    ("<tool_call>", USER_DEFINED),
+    ("</tool_call>", USER_DEFINED),
+    ("<|im_start|>", CONTROL),
+    ("<|im_end|>", CONTROL),
+    ("plain", USER_DEFINED),
+)
+LONG_PIECE = "x" * 300
+CHAT_TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}" + "{# padding #}" * 100
+ALIGNMENT = 32
+
+
+def write_tiny_gguf(path: Path, *, seed: int = 0) -> Path:
+    """Write the model to `path` (about 0.5 MB) and return it. The same seed gives the same bytes."""
+    tokens, types = _vocabulary()
+    tensors = _tensors(len(tokens), np.random.default_rng(seed))
+    metadata = [_entry(key, value) for key, value in _metadata(tokens, types).items()]
+    header = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata)) + b"".join(metadata)
+    offset, data = 0, bytearray()
+    for name, tensor in tensors.items():
+        shape = tensor.shape[::-1]
+        header += _text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, offset)
+        data += tensor.tobytes()
+        data += bytes(-len(data) % ALIGNMENT)
+        offset = len(data)
+    path.write_bytes(header + bytes(-len(header) % ALIGNMENT) + data)
+    return path
+
+
+def _vocabulary() -> tuple[list[str], list[int]]:
+    tokens = ["<unk>", "<s>", "</s>"]
+    types = [UNKNOWN, CONTROL, CONTROL]
+    tokens += [f"<0x{byte:02X}>" for byte in range(256)]
+    types += [BYTE] * 256
+    for text, kind in MARKERS:
+        tokens.append(text)
+        types.append(kind)
+    tokens += ["ab", LONG_PIECE, "▁"]
+    types += [NORMAL, NORMAL, NORMAL]
+    return tokens, types
+
+
+def _metadata(tokens: list[str], types: list[int]) -> dict[str, object]:
+    return {
+        "general.architecture": "llama",
+        "general.name": "tiny",
+        "llama.vocab_size": len(tokens),
+        "llama.context_length": N_CTX,
+        "llama.embedding_length": N_EMBD,
+        "llama.block_count": N_LAYER,
+        "llama.feed_forward_length": N_FF,
+        "llama.attention.head_count": N_HEAD,
+        "llama.attention.head_count_kv": N_HEAD,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.rope.dimension_count": N_EMBD // N_HEAD,
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [0.0] * len(tokens),
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_space_prefix": True,
+        "tokenizer.chat_template": CHAT_TEMPLATE,
+    }
+
+
+def _tensors(n_vocab: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def weight(*shape: int) -> np.ndarray:
+        return rng.normal(0.0, 0.3, shape).astype(np.float32)
+
+    ones = np.ones(N_EMBD, dtype=np.float32)
+    tensors = {"token_embd.weight": weight(n_vocab, N_EMBD)}
+    for i in range(N_LAYER):
+        tensors[f"blk.{i}.attn_norm.weight"] = ones
+        for part in ("q", "k", "v", "output"):
+            tensors[f"blk.{i}.attn_{part}.weight"] = weight(N_EMBD, N_EMBD)
+        tensors[f"blk.{i}.ffn_norm.weight"] = ones
+        tensors[f"blk.{i}.ffn_gate.weight"] = weight(N_FF, N_EMBD)
+        tensors[f"blk.{i}.ffn_up.weight"] = weight(N_FF, N_EMBD)
+        tensors[f"blk.{i}.ffn_down.weight"] = weight(N_EMBD, N_FF)
+    tensors["output_norm.weight"] = ones
+    tensors["output.weight"] = weight(n_vocab, N_EMBD)
+    return tensors
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return struct.pack("<Q", len(encoded)) + encoded
+
+
+def _entry(key: str, value: object) -> bytes:
+    return _text(key) + _value(value)
+
+
+def _value(value: object) -> bytes:
+    if isinstance(value, bool):
+        return struct.pack("<I?", 7, value)
+    if isinstance(value, int):
+        return struct.pack("<II", 4, value)
+    if isinstance(value, float):
+        return struct.pack("<If", 6, value)
+    if isinstance(value, str):
+        return struct.pack("<I", 8) + _text(value)
+    assert isinstance(value, list)
+    items = [_value(item) for item in value]
+    # llama.cpp wants token types as int32 and single counts as uint32
+    kind = struct.pack("<I", 5) if isinstance(value[0], int) else items[0][:4]
+    return struct.pack("<I", 9) + kind + struct.pack("<Q", len(items)) + b"".join(item[4:] for item in items)
