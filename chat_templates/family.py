@@ -56,6 +56,10 @@ class Family:
             return False
         return all(m in chat_template for m in self.markers) and not any(a in chat_template for a in self.absent)
 
+    def fitted(self, template: str | None, *, bos_token: str, eos_token: str) -> Family:  # noqa: ARG002  see generic
+        """This family for a model with this chat template and these tokens: unchanged, unless it has no framing."""
+        return self
+
     def render(
         self,
         messages: Sequence[Message],

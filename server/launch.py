@@ -87,6 +87,9 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         raise StartupError(f"cannot load {path}: {error}") from error
     try:
         family = get_family(config.family) if config.family else detect_family(weights.metadata)
+        vocabulary = weights.vocabulary
+        eos_token = vocabulary.pieces[vocabulary.eos].decode("utf-8", "replace")
+        family = family.fitted(weights.chat_template, bos_token=vocabulary.bos or "", eos_token=eos_token)
         engine = _start_engine(config, weights, n_threads)
     except (LlamaError, UnknownFamilyError) as error:
         weights.close()

@@ -1,11 +1,12 @@
 """Any model: tools described in the system turn as text, a JSON object expected as the call.
 
-The framing of turns is the model's own chat template where it has one (`with_template`), else ChatML. No template is
+The framing of turns is the model's own chat template where it has one (`fitted`), else ChatML. No template is
 expected to know tools: they, past calls and results become plain text in system, assistant and user turns.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -25,6 +26,8 @@ from chat_templates.render import (
     to_json,
 )
 
+log = logging.getLogger(__name__)
+
 _INTRODUCTION = "You can call functions to answer the user. These are the functions, one a line, as JSON:"
 _INSTRUCTION = (
     "To call a function, answer with nothing but a JSON object with the function's name and its arguments:\n"
@@ -38,9 +41,17 @@ _INSTRUCTION = (
 class GenericFamily(Family):
     """The family of models that no other family describes."""
 
-    def with_template(self, template: str, *, bos_token: str, eos_token: str) -> GenericFamily:
-        """The same family with a model's own framing of turns."""
-        return replace(self, template=template, bos_token=bos_token, eos_token=eos_token)
+    def fitted(self, template: str | None, *, bos_token: str, eos_token: str) -> Family:
+        """This family with a model's own framing of turns, if its template can render a user's turn; else ChatML."""
+        if template is None:
+            return self
+        own = replace(self, template=template, bos_token=bos_token, eos_token=eos_token)
+        try:
+            own.render([{"role": "user", "content": "?"}])
+        except TemplateFileError as error:
+            log.warning("the model's own chat template is not used: %s", error)
+            return self
+        return own
 
     def render(
         self,
