@@ -158,10 +158,11 @@ def test_a_near_miss_is_constrained_from_its_arguments_on(family_id, head, compi
     for token in vocabulary.tokenize(HEADS[head].encode(), parse_special=True):
         assert constraint.allows(token)
         constraint.accept(token)
-    assert bytes(constraint.forced()) == b' {"city": "'
+    forced = bytes(constraint.forced()).decode()
+    assert forced == (' {\n    "city": "' if "\n  " in HEADS[head] else ' {"city": "')
     rng = random.Random(5)
     rest = random_walk(constraint, vocabulary, rng)
-    message = parse_output(family_id, HEADS[head] + ' {"city": "' + rest, TOOLS)
+    message = parse_output(family_id, HEADS[head] + forced + rest, TOOLS)
     jsonschema.validate(json.loads(message.tool_calls[0].arguments), SCHEMAS["get_weather"])
 
 
@@ -260,3 +261,55 @@ def test_the_parser_and_the_grammar_agree_on_llguidance_being_silent_about_warni
             is_error, messages = llguidance.LLMatcher.validate_grammar_with_warnings(grammar)
             assert not is_error
             assert messages == []
+
+
+def near_miss(style):
+    """The beginning of a call of `get_weather`, and its arguments printed as the model began."""
+    arguments = {"city": "Rome", "days": [1, 2], "where": {"x": True, "y": None}}
+    match style:
+        case "one line":
+            return json.dumps({"name": "get_weather", "arguments": arguments})
+        case int():
+            return json.dumps({"name": "get_weather", "arguments": arguments}, indent=style)
+
+
+@pytest.mark.parametrize("style", ["one line", 1, 2, 4])
+def test_a_near_miss_goes_on_as_it_began_on_one_line_or_indented(style, compile_for, vocabulary):
+    text = near_miss(style)
+    assert parse_output("qwen2.5", text, TOOLS).tool_calls
+    if style == 2:  # lists of scalars stay on one line
+        text = text.replace("[\n      1,\n      2\n    ]", "[1, 2]")
+        # `where` is a reference: what is not indented by rule may be spaced freely
+    assert accepts(compile_for("qwen2.5"), vocabulary, text)
+    assert accepts(compile_for("qwen2.5"), vocabulary, f"```json\n{text}\n```")
+
+
+def test_indented_arguments_leave_out_what_is_optional_and_nothing_else(compiler, vocabulary):
+    part = {"type": "integer", "minimum": 0, "maximum": 9}
+    properties = {"a": part, "b": part, "c": {"type": "object", "properties": {"d": part, "e": part}}}
+    parameters = {"type": "object", "properties": properties, "required": ["b"]}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
+    grammar = get_family("qwen2.5").grammar(tools, "auto", special_tokens=())
+
+    def is_possible(arguments):
+        text = json.dumps({"name": "f", "arguments": arguments}, indent=2)
+        return accepts(compiler.compile(grammar), vocabulary, text)
+
+    for arguments in (
+        {"b": 1},
+        {"a": 1, "b": 2},
+        {"b": 1, "c": {"e": 1}},
+        {"a": 0, "b": 1, "c": {"d": 1, "e": 2}},
+        {"b": 1, "c": {}},
+    ):
+        assert is_possible(arguments), arguments
+    for arguments in ({}, {"a": 1}, {"b": 10}, {"b": 1, "a": 1}, {"b": 1, "z": 1}, {"b": 1, "c": {"e": 1, "d": 1}}):
+        assert not is_possible(arguments), arguments
+
+
+def test_a_tool_whose_schema_refers_to_its_own_root_can_still_be_indented(compiler, vocabulary):
+    tree = {"type": "object", "properties": {"child": {"$ref": "#"}, "leaf": {"type": "boolean"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": tree}}]
+    grammar = get_family("qwen2.5").grammar(tools, "auto", special_tokens=())
+    text = json.dumps({"name": "f", "arguments": {"child": {"leaf": True}}}, indent=2)
+    assert accepts(compiler.compile(grammar), vocabulary, text)

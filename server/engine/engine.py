@@ -1,0 +1,221 @@
+"""Continuous batching: a step is schedule, run, sample, deliver.
+
+Knows tokens, masks and sequences. One thread owns an engine; only `cancel` is called from others. A sequence's
+failure ends that sequence; a failure of the runner is raised from `step` and ends them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from server.engine.metrics import EngineMetrics
+from server.engine.residency import Residency
+from server.engine.runner import Run, RunStatus
+from server.engine.scheduler import Plan, Scheduler, Slice
+from server.engine.sequence import Phase, Sequence
+from server.engine.types import FinishReason, GenerationChunk
+from server.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from server.engine.runner import Runner
+    from server.engine.types import GenerationRequest, Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A sequence's news of one step: a chunk, the error that ended it, or None if it was cancelled."""
+
+    sequence: Sequence
+    item: GenerationChunk | EngineError | None
+    is_last: bool
+
+
+class Engine:
+    """Generates for many sequences at once on one runner. `now` gives seconds on a monotonic clock."""
+
+    def __init__(self, runner: Runner, vocabulary: Vocabulary, *, n_parallel: int, now: Callable[[], float]) -> None:
+        self._runner = runner
+        self._pieces = vocabulary.pieces
+        self._eog = vocabulary.eog
+        self._now = now
+        self._scheduler = Scheduler(
+            Residency(runner),
+            n_parallel=min(n_parallel, runner.n_slots),
+            n_batch=runner.n_batch,
+            shares_prefixes=runner.can_share_prefix,
+        )
+        self.metrics = EngineMetrics()
+        self._n_added = 0
+        self._outbox: list[Delivery] = []
+        self._lock = RLock()  # `cancel` may come from a finalizer, on any thread at any moment
+        self._in_flight: frozenset[int] = frozenset()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would do anything."""
+        return self._scheduler.has_work or bool(self._outbox)
+
+    def add(self, request: GenerationRequest) -> Sequence:
+        """Queue a request. What its grammar forces before the first choice becomes part of the prefill."""
+        sequence = Sequence(self._n_added, request, self._runner.n_ctx)
+        self._n_added += 1
+        self.metrics.prompt_tokens += sequence.n_prompt
+        self._scheduler.add(sequence)
+        if sequence.max_tokens <= 0:
+            self._finish(sequence, FinishReason.LENGTH)
+        else:
+            try:
+                self._append_forced(sequence)
+            except EngineError as error:
+                self._fail(sequence, error)
+        return sequence
+
+    def cancel(self, sequence: Sequence) -> None:
+        """Ask for a sequence to be dropped without news. Callable from any thread.
+
+        The current evaluation is stopped at once if it serves this sequence alone.
+        """
+        with self._lock:
+            sequence.is_cancelled = True
+            if self._in_flight == {sequence.id}:
+                self._runner.interrupt()
+
+    def step(self) -> list[Delivery]:
+        """Advance every running sequence by one evaluation; return the news. Raises `EngineError` for all."""
+        self._drop_cancelled()
+        plan = self._scheduler.schedule()
+        if plan.slices and self._run(plan):
+            self._sample(plan)
+        return self._deliver()
+
+    def check_integrity(self) -> None:
+        """Raise `EngineError` unless memory holds exactly what the sequences account for. Between steps only."""
+        self._scheduler.check()
+
+    def _drop_cancelled(self) -> None:
+        for sequence in (*self._scheduler.running, *self._scheduler.waiting):
+            if sequence.is_cancelled:
+                self._scheduler.end(sequence)
+                self.metrics.requests_aborted += 1
+                self._outbox.append(Delivery(sequence, None, is_last=True))
+
+    def _run(self, plan: Plan) -> bool:
+        """Evaluate a plan; whether it was, and logits are ready."""
+        runs = [
+            Run(piece.sequence.slot, piece.start, piece.sequence.tokens[piece.start : piece.stop], piece.wants_logits)
+            for piece in plan.slices
+            if piece.sequence.slot is not None
+        ]
+        assert len(runs) == len(plan.slices), "a planned sequence has a slot"
+        started = self._now()
+        status = self._evaluate(plan, runs)
+        if status is RunStatus.OK:
+            self._count(plan, self._now() - started)
+            self._scheduler.complete(plan)
+            return True
+        self._scheduler.roll_back(plan)
+        if status is RunStatus.NO_MEMORY and not self._scheduler.relieve():
+            for piece in plan.slices:
+                self._fail(piece.sequence, EngineError("the model's memory cannot hold this sequence"))
+        return False
+
+    def _evaluate(self, plan: Plan, runs: list[Run]) -> RunStatus:
+        with self._lock:
+            if all(piece.sequence.is_cancelled for piece in plan.slices):
+                return RunStatus.INTERRUPTED
+            self._runner.clear_interrupt()
+            self._in_flight = frozenset(piece.sequence.id for piece in plan.slices)
+        try:
+            return self._runner.run(runs)
+        finally:
+            with self._lock:
+                self._in_flight = frozenset()
+
+    def _sample(self, plan: Plan) -> None:
+        wanting = (piece.sequence for piece in plan.slices if piece.wants_logits)
+        for row, sequence in enumerate(wanting):
+            sequence.phase = Phase.DECODING
+            try:
+                self._advance(sequence, row)
+            except EngineError as error:
+                self._fail(sequence, error)
+
+    def _advance(self, sequence: Sequence, row: int) -> None:
+        token = sequence.sampler.sample(self._runner.logits(row), sequence.constraint)
+        if sequence.constraint is not None and token not in self._eog:
+            sequence.constraint.accept(token)
+        if self._append(sequence, [token]):
+            self._finish(sequence, FinishReason.STOP)
+        else:
+            self._append_forced(sequence)
+
+    def _append_forced(self, sequence: Sequence) -> None:
+        """Append what the grammar leaves no choice about; end the sequence if nothing more may follow."""
+        constraint = sequence.constraint
+        run = [] if constraint is None else constraint.forced()
+        fitting = run[: sequence.n_left]
+        before = sequence.n_generated
+        has_ended = self._append(sequence, fitting)
+        sequence.n_forced += sequence.n_generated - before
+        is_complete = constraint is not None and constraint.is_finished and fitting == run
+        if has_ended or is_complete:
+            self._finish(sequence, FinishReason.STOP)
+        elif sequence.n_left <= 0:
+            self._finish(sequence, FinishReason.LENGTH)
+
+    def _append(self, sequence: Sequence, tokens: list[int]) -> bool:
+        """Append tokens and their text up to an end token or a stop string; True if there was one."""
+        for i, token in enumerate(tokens):
+            is_end = token in self._eog
+            if not is_end:
+                sequence.pieces.append(sequence.detokenizer.feed(self._pieces[token]))
+            if is_end or sequence.detokenizer.is_stopped:
+                sequence.append(tokens[: i + 1])
+                return True
+        sequence.append(tokens)
+        return False
+
+    def _fail(self, sequence: Sequence, error: EngineError) -> None:
+        """End one sequence by its own failure."""
+        self._scheduler.end(sequence)
+        self.metrics.requests_failed += 1
+        self._outbox.append(Delivery(sequence, error, is_last=True))
+
+    def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
+        self._scheduler.end(sequence)
+        sequence.pieces.append(sequence.detokenizer.finish())
+        usage = sequence.usage
+        self.metrics.requests_finished += 1
+        self.metrics.cached_tokens += usage.cached
+        self.metrics.completion_tokens += usage.completion
+        self.metrics.forced_tokens += usage.forced
+        self.metrics.decode_steps += usage.decode_steps
+        self._outbox.append(Delivery(sequence, GenerationChunk(sequence.take_text(), reason, usage), is_last=True))
+
+    def _deliver(self) -> list[Delivery]:
+        for sequence in self._scheduler.running:
+            if text := sequence.take_text():
+                self._outbox.append(Delivery(sequence, GenerationChunk(text), is_last=False))
+        self.metrics.running = len(self._scheduler.running)
+        self.metrics.waiting = len(self._scheduler.waiting)
+        news, self._outbox = self._outbox, []
+        return news
+
+    def _count(self, plan: Plan, seconds: float) -> None:
+        """Split a step's time between prefill and decode by tokens, and teach the scheduler the speed."""
+        n_prefill = _n_tokens(piece for piece in plan.slices if piece.sequence.phase is Phase.PREFILLING)
+        n_all = _n_tokens(plan.slices)
+        metrics = self.metrics
+        metrics.evaluations += 1
+        metrics.prefill_tokens += n_prefill
+        metrics.prefill_seconds += seconds * n_prefill / n_all
+        metrics.decode_seconds += seconds * (n_all - n_prefill) / n_all
+        self._scheduler.observe(n_all, seconds)
+
+
+def _n_tokens(slices: Iterable[Slice]) -> int:
+    return sum(piece.stop - piece.start for piece in slices)

@@ -1,0 +1,330 @@
+"""Who is evaluated next: a queue, the running sequences, and the idle prefixes they leave behind.
+
+Pure: integers and token arrays, no model and no clock. Decodes come first, prompts fill what is left of a step.
+One prefill serves all who share a prefix. When memory is full, idle prefixes go first, then the youngest
+sequence is put back in the queue; what it generated so far is kept and evaluated again later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from server.engine.prefix_index import common_prefix, longest_prefix
+from server.engine.sequence import Phase, Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from server.engine.prefix_index import PrefixMatch
+    from server.engine.residency import Residency
+
+# A step beside running streams delays their next token by its length; alone it only delays an abort.
+STEP_BESIDE_OTHERS_S = 0.25
+STEP_ALONE_S = 0.5
+# llama.cpp's tiled attention starts at 64 rows; smaller chunks cost twice as much per token.
+MIN_CHUNK = 64
+# Cells that a sequence must find for its answer beyond its prompt: with fewer, it is soon preempted again.
+HEADROOM = 128
+# A prefix that another sequence is prefilling is waited for when it saves at least this many tokens.
+SINGLE_FLIGHT_GAIN = 32
+# Shorter prefixes are not worth a slot.
+MIN_IDLE = 8
+# A prompt passed over this often by shorter ones goes first.
+MAX_PASSED_OVER = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Tokens `start` … `stop` - 1 of a sequence, to be evaluated in this step."""
+
+    sequence: Sequence
+    start: int
+    stop: int
+    wants_logits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One step: at most one slice of each sequence, their cells reserved."""
+
+    slices: tuple[Slice, ...]
+
+
+@dataclass(slots=True)
+class IdlePrefix:
+    """Tokens in memory that no sequence is using, shape `[n]`."""
+
+    slot: int
+    tokens: NDArray[np.int32]
+
+
+class Scheduler:
+    """Plans steps for at most `n_parallel` running sequences of `n_batch` tokens in all."""
+
+    def __init__(self, residency: Residency, *, n_parallel: int, n_batch: int, shares_prefixes: bool) -> None:
+        self._residency = residency
+        self._n_parallel = n_parallel
+        self._n_batch = n_batch
+        self._shares_prefixes = shares_prefixes
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self._idle: dict[int, IdlePrefix] = {}  # by slot, least recently used first
+        self._is_squeezed = False
+        self._prefill_rate = 200.0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any sequence is not ended."""
+        return bool(self.waiting or self.running)
+
+    def add(self, sequence: Sequence) -> None:
+        """Put a new sequence at the end of the queue."""
+        self.waiting.append(sequence)
+
+    def schedule(self) -> Plan:
+        """Choose this step's tokens, and reserve their cells."""
+        while True:
+            slices = self._decodes()
+            self._admit()
+            slices += self._prefills(slices)
+            if slices or not self.running:
+                return Plan(tuple(slices))
+            # Prompts that were admitted together have filled memory between them: all wait for one another.
+            self._preempt_youngest()
+
+    def complete(self, plan: Plan) -> None:
+        """Record that a plan was evaluated."""
+        for piece in plan.slices:
+            piece.sequence.n_computed = piece.stop
+            piece.sequence.n_decode_steps += piece.sequence.phase is Phase.DECODING
+
+    def roll_back(self, plan: Plan) -> None:
+        """Undo the reservations of a plan that was not evaluated, whatever part of it reached memory."""
+        for piece in plan.slices:
+            if piece.sequence.slot is not None and not self._residency.trim(piece.sequence.slot, piece.start):
+                self._preempt(piece.sequence)
+
+    def relieve(self) -> bool:
+        """Free memory after the runner found none. False: one sequence is left and it does not fit.
+
+        Nobody is admitted then before somebody ends: the ledger does not know what the runner lacked.
+        """
+        self._is_squeezed = True
+        if self._evict_idle():
+            return True
+        if len(self.running) <= 1:
+            return False
+        self._preempt_youngest()
+        return True
+
+    def end(self, sequence: Sequence) -> None:
+        """Take a sequence out; what it computed stays in memory as an idle prefix."""
+        if sequence.phase is Phase.WAITING:
+            self.waiting.remove(sequence)
+        elif sequence.phase is not Phase.ENDED:
+            self.running.remove(sequence)
+            self._park(sequence)
+        sequence.phase = Phase.ENDED
+        self._is_squeezed = False
+
+    def observe(self, n_tokens: int, seconds: float) -> None:
+        """Learn the speed of evaluation from a step of at least a chunk's size."""
+        if n_tokens >= MIN_CHUNK and seconds > 0.0:
+            self._prefill_rate += 0.3 * (n_tokens / seconds - self._prefill_rate)
+
+    def check(self) -> None:
+        """Raise `EngineError` unless the ledger, the runner and the sequences agree. Between steps only."""
+        expected = {prefix.slot: len(prefix.tokens) for prefix in self._idle.values()}
+        for sequence in self.running:
+            assert sequence.slot is not None
+            expected[sequence.slot] = sequence.n_computed
+        self._residency.check(expected)
+
+    def _decodes(self) -> list[Slice]:
+        slices: list[Slice] = []
+        room = self._n_batch
+        for sequence in tuple(self.running):  # oldest first: a victim is younger, so not planned yet
+            if sequence.phase is not Phase.DECODING:
+                continue
+            n = min(sequence.n_pending, room)
+            if n and self._reserve(sequence, n):
+                slices.append(_slice(sequence, n))
+                room -= n
+        return slices
+
+    def _reserve(self, sequence: Sequence, n: int) -> bool:
+        """Get `n` cells for a running sequence. False if it was the youngest and had to go itself."""
+        while self._residency.n_free < n:
+            if self._evict_idle():
+                continue
+            self._preempt_youngest()
+            if sequence.phase is Phase.WAITING:
+                return False
+        assert sequence.slot is not None
+        self._residency.extend(sequence.slot, n)
+        return True
+
+    def _prefills(self, decodes: list[Slice]) -> list[Slice]:
+        seconds = STEP_BESIDE_OTHERS_S if decodes else STEP_ALONE_S
+        chunk = max(MIN_CHUNK, int(self._prefill_rate * seconds))
+        room = min(chunk, self._n_batch - sum(piece.stop - piece.start for piece in decodes))
+        prompts = [sequence for sequence in self.running if sequence.phase is Phase.PREFILLING]
+        prompts.sort(key=lambda sequence: (sequence.n_passed_over < MAX_PASSED_OVER, sequence.n_pending))
+        slices: list[Slice] = []
+        for sequence in prompts:
+            wanted = min(sequence.n_pending, room)
+            while self._residency.n_free < wanted and self._evict_idle():
+                pass
+            n = min(wanted, self._residency.n_free)
+            if n <= 0:
+                sequence.n_passed_over += 1
+                continue
+            assert sequence.slot is not None
+            self._residency.extend(sequence.slot, n)
+            sequence.n_passed_over = 0
+            slices.append(_slice(sequence, n))
+            room -= n
+        return slices
+
+    def _admit(self) -> None:
+        if self._is_squeezed and self.running:
+            return
+        for sequence in tuple(self.waiting):
+            if len(self.running) >= self._n_parallel:
+                return
+            match = self._best_match(sequence)
+            if self._waits_for_another(sequence, match.n):
+                continue
+            if not self._place(sequence, match):
+                return
+            self.waiting.remove(sequence)
+            self.running.append(sequence)
+            self.running.sort(key=lambda running: running.id)
+            sequence.phase = Phase.PREFILLING
+
+    def _best_match(self, sequence: Sequence) -> PrefixMatch:
+        residents = self._residents() if self._shares_prefixes else iter(())
+        return longest_prefix(sequence.tokens, residents)
+
+    def _residents(self) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        for running in self.running:
+            assert running.slot is not None
+            yield running.slot, running.tokens[: running.n_computed]
+        for prefix in self._idle.values():
+            yield prefix.slot, prefix.tokens
+
+    def _waits_for_another(self, sequence: Sequence, n_shared: int) -> bool:
+        """Single flight: whether a running prompt is about to compute much more of this one's beginning."""
+        if not self._shares_prefixes:
+            return False
+        longest = sequence.n_tokens - 1
+        return any(
+            min(common_prefix(sequence.tokens, other.tokens), longest)
+            >= max(n_shared + SINGLE_FLIGHT_GAIN, other.n_computed + 1)
+            for other in self.running
+            if other.phase is Phase.PREFILLING
+        )
+
+    def _place(self, sequence: Sequence, match: PrefixMatch) -> bool:
+        """Find a slot and cells for a sequence and begin it with what memory holds already."""
+        if not self._make_room(sequence, match):
+            return False
+        if not self._residency.has_free_slot:
+            self._evict_idle(except_slot=match.slot)
+        if match.slot is not None and not self._residency.has_free_slot:
+            sequence.slot, n_shared = self._take_over(match)
+        else:
+            sequence.slot, n_shared = self._begin_like(match)
+        sequence.n_computed = n_shared
+        if sequence.n_cached is None:
+            sequence.n_cached = min(n_shared, sequence.n_prompt)
+        return True
+
+    def _make_room(self, sequence: Sequence, match: PrefixMatch) -> bool:
+        """Evict idle prefixes until the sequence's own tokens fit beside all that is promised to others."""
+        n_total = sequence.n_tokens + min(HEADROOM, sequence.n_left)
+        promised = sum(running.n_pending for running in self.running)
+        needed = n_total - match.n + promised
+        others = [slot for slot in self._idle if slot != match.slot]
+        if self._residency.n_free + self._residency.reclaimable(others) < needed:
+            if match.slot not in self._idle:
+                return False
+            # The matching prefix is longer than what is shared; taking it over frees its end.
+            surplus = len(self._idle[match.slot].tokens) - match.n
+            if self._residency.n_free + self._residency.reclaimable(self._idle) < needed + match.n:
+                return False
+            if surplus and not self._trim_idle(match):
+                return False
+        while self._residency.n_free < needed and self._evict_idle(except_slot=match.slot):
+            pass
+        return self._residency.n_free >= needed
+
+    def _trim_idle(self, match: PrefixMatch) -> bool:
+        assert match.slot is not None
+        if not self._residency.trim(match.slot, match.n):
+            self._residency.close_slot(self._idle.pop(match.slot).slot)
+            return False
+        self._idle[match.slot].tokens = self._idle[match.slot].tokens[: match.n]
+        return True
+
+    def _take_over(self, match: PrefixMatch) -> tuple[int, int]:
+        """Continue in an idle prefix's own slot: it was the last one."""
+        assert match.slot is not None
+        del self._idle[match.slot]
+        if self._residency.trim(match.slot, match.n):
+            return match.slot, match.n
+        self._residency.close_slot(match.slot)
+        return self._residency.open_slot(), 0
+
+    def _begin_like(self, match: PrefixMatch) -> tuple[int, int]:
+        slot = self._residency.open_slot()
+        if match.slot is None or not self._residency.share(match.slot, slot, match.n):
+            return slot, 0
+        if match.slot in self._idle:  # recently used: move to the end
+            self._idle[match.slot] = self._idle.pop(match.slot)
+        return slot, match.n
+
+    def _park(self, sequence: Sequence) -> None:
+        slot, sequence.slot = sequence.slot, None
+        assert slot is not None
+        tokens = sequence.tokens[: self._residency.length(slot)].copy()
+        if not self._shares_prefixes or len(tokens) < MIN_IDLE:
+            self._residency.close_slot(slot)
+            return
+        for prefix in tuple(self._idle.values()):
+            if common_prefix(prefix.tokens, tokens) == len(prefix.tokens):
+                self._residency.close_slot(self._idle.pop(prefix.slot).slot)
+        self._idle[slot] = IdlePrefix(slot, tokens)
+
+    def _evict_idle(self, *, except_slot: int | None = None) -> bool:
+        """Drop the least recently used idle prefix, if there is one."""
+        slot = next((slot for slot in self._idle if slot != except_slot), None)
+        if slot is None:
+            return False
+        del self._idle[slot]
+        self._residency.close_slot(slot)
+        return True
+
+    def _preempt_youngest(self) -> None:
+        """Put the youngest running sequence back in the queue."""
+        assert len(self.running) > 1, "a sequence alone fits: it is no longer than the context"
+        self._preempt(self.running[-1])
+
+    def _preempt(self, sequence: Sequence) -> None:
+        assert sequence.slot is not None
+        self.running.remove(sequence)
+        self._residency.close_slot(sequence.slot)
+        sequence.slot = None
+        sequence.n_computed = 0
+        sequence.phase = Phase.WAITING
+        self.waiting.appendleft(sequence)
+
+
+def _slice(sequence: Sequence, n: int) -> Slice:
+    stop = sequence.n_computed + n
+    return Slice(sequence, sequence.n_computed, stop, wants_logits=stop == sequence.n_tokens)

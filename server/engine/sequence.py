@@ -1,0 +1,126 @@
+"""One request on its way through the engine: the one mutable object of a generation.
+
+Knows tokens and counts. Only the engine thread touches it, but for `is_cancelled`, which any thread may set.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from server.engine.detokenizer import Detokenizer
+from server.engine.sampler import Sampler
+from server.engine.types import GenerationUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Tokens
+
+    from numpy.typing import NDArray
+
+    from server.engine.types import GenerationRequest
+
+
+class Phase(Enum):
+    """Where a sequence stands. A preempted one waits again."""
+
+    WAITING = auto()
+    PREFILLING = auto()
+    DECODING = auto()
+    ENDED = auto()
+
+
+class Sequence:
+    """A prompt and its growing answer.
+
+    tokens   | prompt ........ | generated: sampled and forced |
+    computed | these are in memory .......... | pending ...... |
+    """
+
+    __slots__ = (
+        "_buffer",
+        "constraint",
+        "detokenizer",
+        "id",
+        "is_cancelled",
+        "max_tokens",
+        "n_cached",
+        "n_computed",
+        "n_decode_steps",
+        "n_forced",
+        "n_passed_over",
+        "n_prompt",
+        "n_tokens",
+        "phase",
+        "pieces",
+        "sampler",
+        "slot",
+    )
+
+    def __init__(self, id: int, request: GenerationRequest, n_ctx: int) -> None:  # noqa: A002 - the field's name
+        self.id = id
+        self.n_prompt = self.n_tokens = len(request.tokens)
+        limit = n_ctx - self.n_prompt
+        self.max_tokens = limit if request.max_tokens is None else min(request.max_tokens, limit)
+        self._buffer = np.empty(self.n_prompt + 256, dtype=np.int32)
+        self._buffer[: self.n_prompt] = request.tokens
+        # The request may be submitted again: its constraint stays where it is.
+        self.constraint = None if request.constraint is None else request.constraint.fork()
+        self.sampler = Sampler(request.sampling, self.tokens)
+        self.detokenizer = Detokenizer(request.stop)
+        self.phase = Phase.WAITING
+        self.is_cancelled = False
+        self.slot: int | None = None
+        self.pieces: list[str] = []
+        self.n_computed = 0
+        self.n_cached: int | None = None
+        self.n_forced = 0
+        self.n_decode_steps = 0
+        self.n_passed_over = 0
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """Prompt and generated tokens, shape `[n_tokens]`. A view: valid until the next `append`."""
+        return self._buffer[: self.n_tokens]
+
+    @property
+    def n_generated(self) -> int:
+        """Tokens after the prompt."""
+        return self.n_tokens - self.n_prompt
+
+    @property
+    def n_pending(self) -> int:
+        """Tokens that are not in memory yet."""
+        return self.n_tokens - self.n_computed
+
+    @property
+    def n_left(self) -> int:
+        """How many more tokens may be generated."""
+        return self.max_tokens - self.n_generated
+
+    @property
+    def usage(self) -> GenerationUsage:
+        """The counts so far."""
+        return GenerationUsage(
+            prompt=self.n_prompt,
+            cached=self.n_cached or 0,
+            completion=self.n_generated,
+            forced=self.n_forced,
+            decode_steps=self.n_decode_steps,
+        )
+
+    def append(self, tokens: Tokens[int]) -> None:
+        """Add generated tokens."""
+        n = self.n_tokens + len(tokens)
+        if n > len(self._buffer):
+            self._buffer = np.concatenate([self.tokens, np.empty(n, dtype=np.int32)])
+        self._buffer[self.n_tokens : n] = tokens
+        self.n_tokens = n
+        self.sampler.record(tokens)
+
+    def take_text(self) -> str:
+        """The text that became ready since the last call."""
+        text = "".join(self.pieces)
+        self.pieces.clear()
+        return text

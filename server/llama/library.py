@@ -1,0 +1,83 @@
+"""The shared library: found, initialised once, given a CPU backend and a log.
+
+Knows where llama-cpp-python puts its libraries. Knows no model. Importing this module does nothing: the first
+`library()` imports the bindings, because that import maps the library into the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from pathlib import Path
+from typing import Any
+
+from server.llama.errors import LibraryError
+
+
+class Library:
+    """The loaded bindings. `c` is the `llama_cpp` module: raw functions, one for each function of llama.h.
+
+    Raises `LibraryError` if the bindings cannot be imported or no CPU backend can be registered.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import llama_cpp  # noqa: PLC0415 - mapping the library is work, and work waits for its first use
+        except (ImportError, OSError, RuntimeError) as error:
+            message = f"llama-cpp-python cannot be loaded: {error} (install llama-cpp-python==0.3.36)"
+            raise LibraryError(message) from error
+        self.c: Any = llama_cpp
+        # Symbols looked up through libllama's own handle come from the copies of ggml that libllama resolved.
+        # The wheel holds further copies under other names; each would be a second library with an empty registry.
+        self._handle: Any = llama_cpp.llama_cpp._lib  # noqa: SLF001 - the bindings expose no other way to it
+        # libc's getpid ignores its arguments: a silent log that never takes the GIL, from whatever thread.
+        self._silence = ctypes.cast(ctypes.CDLL(None).getpid, llama_cpp.llama_log_callback)
+        self.set_verbose(verbose=False)
+        self.c.llama_backend_init()
+        if not self._has_cpu_backend():
+            self._load_cpu_variants()
+
+    def set_verbose(self, *, verbose: bool) -> None:
+        """Send llama.cpp's log to stderr, or nowhere. The log is one for the whole process."""
+        callback = self.c.llama_log_callback(0) if verbose else self._silence
+        self.c.llama_log_set(callback, ctypes.c_void_p(0))
+
+    def system_info(self) -> str:
+        """The instruction sets that the CPU backend uses, in llama.cpp's words."""
+        return str(self.c.llama_print_system_info().decode("utf-8", "replace"))
+
+    def build_info(self) -> str:
+        """The versions of the bindings and of llama.cpp."""
+        version = self.c.llama_version().decode("utf-8", "replace")
+        return f"llama-cpp-python {self.c.__version__}, llama.cpp {version}"
+
+    def _has_cpu_backend(self) -> bool:
+        count = self._handle.ggml_backend_dev_count
+        count.argtypes, count.restype = [], ctypes.c_size_t
+        return int(count()) > 0
+
+    def _load_cpu_variants(self) -> None:
+        """Load the best of the `libggml-cpu-*` files of a `GGML_BACKEND_DL` build.
+
+        The wheel installs them where llama.cpp does not look: beside its own package in `bin/`.
+        """
+        package = Path(self.c.__file__).resolve().parent
+        folders = [package / "lib", package / "bin", package.parent / "bin"]
+        load = self._handle.ggml_backend_load_all_from_path
+        load.argtypes, load.restype = [ctypes.c_char_p], None
+        for folder in folders:
+            if any(folder.glob("*ggml-cpu*")):
+                load(str(folder).encode())
+                if self._has_cpu_backend():
+                    return
+        searched = ", ".join(str(folder) for folder in folders)
+        raise LibraryError(
+            f"llama.cpp found no CPU backend that this processor can run (looked in {searched}); "
+            f"reinstall llama-cpp-python, or build it with GGML_NATIVE=ON on this machine"
+        )
+
+
+@functools.cache
+def library() -> Library:
+    """The process's one library, initialised on the first call. Raises `LibraryError`."""
+    return Library()
