@@ -17,13 +17,24 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from chat_templates.formats import CALL_KEYS, BareCall, OutputFormat, TaggedCall, WrappedCall
-from chat_templates.schema import arguments_schema, call_or_content_schema, content_schema
+from chat_templates.pretty import pretty_arguments
+from chat_templates.schema import (
+    arguments_schema,
+    call_or_content_schema,
+    content_schema,
+    one_line,
+    open_spaced,
+)
 
 ToolChoice = str | Mapping[str, Any]
 Function = Mapping[str, Any]
 
 # What may stand before the name in an object that is a call: models copy `"type": "function"` from the tools list.
-_BEFORE_NAME = r'\{\s{0,16}("(type|id)"\s{0,4}:\s{0,4}"[^"]{0,64}"\s{0,4},\s{0,16})?"name"\s{0,4}:\s{0,4}'
+_BEFORE_NAME = r'("(type|id)"\s{0,4}:\s{0,4}"[^"]{0,64}"\s{0,4},\s{0,16})?"name"\s{0,4}:\s{0,4}'
+# The white space after the opening brace tells how the model will print the rest. The three exclude one another.
+_ON_ONE_LINE = r"\{ {0,2}"
+_INDENTED = r"\{\n  "
+_OTHERWISE = r"\{(\n{2,4} {0,16}|\n ?| {3,16}|\n {3,16}|\s{0,4}\t\s{0,4})"
 _ARGUMENTS_KEY = r'\s{0,4},\s{0,16}"(' + "|".join(CALL_KEYS) + r')"\s{0,4}:'
 # Between near-miss calls: only what promises another call. A line break does not: small models end their turn with one,
 # and a second call forced after it would be invented. Bounded, so that a model cannot idle here.
@@ -95,8 +106,11 @@ class _Builder:
         self._rules.append(f"{name}{options}: {body}")
         return name
 
+    def numbered(self, body: str, *, options: str = "") -> str:
+        return self.rule(f"r{len(self._rules)}", body, options=options)
+
     def json(self, schema: Mapping[str, Any]) -> str:
-        return self.rule(f"json_{len(self._rules)}", "%json " + json.dumps(schema, ensure_ascii=False))
+        return self.numbered("%json " + json.dumps(schema, ensure_ascii=False))
 
     def literal(self, text: str) -> str:
         """Text as Lark strings, its special tokens as tokens."""
@@ -110,7 +124,7 @@ class _Builder:
         """The rule of a tool's arguments, made once."""
         name = function["name"]
         if name not in self._arguments:
-            self._arguments[name] = self.json(arguments_schema(function.get("parameters")))
+            self._arguments[name] = self.json(one_line(arguments_schema(function.get("parameters"))))
         return self._arguments[name]
 
     # --- native calls ------------------------------------------------------------------------------------------------
@@ -125,7 +139,7 @@ class _Builder:
         if allows_code and self._output.code_marker:
             bodies.append(f"{self.literal(self._output.code_marker)} CODE")
             self.rule("CODE", r"/(.|\n)+/")
-        return self.rule(f"call_{len(self._rules)}", " | ".join(bodies))
+        return self.numbered(" | ".join(bodies))
 
     def _around_arguments(self, name: str) -> tuple[str, str]:
         match self._output.call:
@@ -138,7 +152,7 @@ class _Builder:
 
     def repeated(self, call: str, separator: str) -> str:
         more = f"{self.literal(separator)} {call}" if separator else call
-        return self.rule(f"calls_{len(self._rules)}", f"{call} ({more})*")
+        return self.numbered(f"{call} ({more})*")
 
     # --- free text with triggers -------------------------------------------------------------------------------------
 
@@ -188,12 +202,24 @@ class _Builder:
         return " | ".join(alternatives)
 
     def _near_miss(self, functions: Sequence[Function]) -> str:
-        """Text up to the arguments key of an object that names an offered tool, then the arguments."""
+        """Text up to the arguments key of an object that names an offered tool, then the arguments.
+
+        The rest is printed as the object began: on one line, indented by two, or as the model likes.
+        """
         bodies = []
-        for i, function in enumerate(functions):
+        for function in functions:
             trigger = _BEFORE_NAME + _lark_regex(f'"{function["name"]}"') + _ARGUMENTS_KEY
-            head = self.rule(f"near_head_{i}", f"/(.|\\n)*{trigger}/", options="[lazy]")
-            bodies.append(f'{head} " " {self.arguments(function)} "}}"')
+            schema = arguments_schema(function.get("parameters"))
+            pretty = pretty_arguments(schema, self.numbered, indent=2)
+            rests = {
+                _ON_ONE_LINE: f'{self.arguments(function)} "}}"',
+                _INDENTED: f'{pretty} "\\n}}"',
+                _OTHERWISE: f"{self.json(open_spaced(schema))} CLOSING_BRACE",
+            }
+            for beginning, rest in rests.items():
+                head = self.numbered(f"/(.|\\n)*{beginning}{trigger}/", options="[lazy]")
+                bodies.append(f'{head} " " {rest}')
+        self.rule("CLOSING_BRACE", r"/\s{0,16}\}/")
         return " | ".join(bodies)
 
     def _near_bodies(self, functions: Sequence[Function]) -> list[str]:

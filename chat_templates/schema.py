@@ -12,7 +12,7 @@ from typing import Any
 _SUBSCHEMA_MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
 _SUBSCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SUBSCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
-_COMPOSITION = (
+COMPOSITION = (
     "anyOf",
     "oneOf",
     "allOf",
@@ -25,7 +25,8 @@ _COMPOSITION = (
 
 # One space after commas and colons: what `json.dumps` prints and every family here was trained on. No other white
 # space, so that all of a call's punctuation is forced and costs no decision.
-CANONICAL = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_CANONICAL = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_OPEN = {"whitespace_pattern": r"[ \n\t]{1,24}"}
 
 
 def arguments_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -35,17 +36,27 @@ def arguments_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     model invents keys where it may. Objects built by composition (`anyOf`, `$ref`, …) are left as they are, since
     closing one part of a composition forbids what the other parts allow.
     """
-    schema = _closed(parameters or {})
+    schema: dict[str, Any] = _closed(parameters or {})
     schema.setdefault("type", "object")
-    if not any(key in schema for key in ("properties", "additionalProperties", *_COMPOSITION)):
+    if not any(key in schema for key in ("properties", "additionalProperties", *COMPOSITION)):
         schema["properties"] = {}
         schema["additionalProperties"] = False
-    return {**schema, "x-guidance": CANONICAL}
+    return schema
+
+
+def one_line(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema printed on one line with canonical separators."""
+    return {**schema, "x-guidance": _CANONICAL}
+
+
+def open_spaced(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with any white space that JSON allows, in moderation: a model may not idle in it."""
+    return {**schema, "x-guidance": _OPEN}
 
 
 def content_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of a JSON answer (`response_format`), canonically spaced, open where the caller left it open."""
-    return {**schema, "x-guidance": CANONICAL}
+    return one_line(schema)
 
 
 def call_or_content_schema(
@@ -80,7 +91,6 @@ def _relocated(schema: Any, root: str) -> Any:
             if key == "$ref" and isinstance(value, str) and value.startswith("#")
             else _relocated(value, root)
             for key, value in schema.items()
-            if key != "x-guidance"
         }
     if isinstance(schema, list):
         return [_relocated(part, root) for part in schema]
@@ -101,6 +111,6 @@ def _closed(schema: Any) -> Any:
     for key in _SUBSCHEMAS:
         if isinstance(out.get(key), Mapping):
             out[key] = _closed(out[key])
-    if "properties" in out and "additionalProperties" not in out and not any(k in out for k in _COMPOSITION):
+    if "properties" in out and "additionalProperties" not in out and not any(k in out for k in COMPOSITION):
         out["additionalProperties"] = False
     return out

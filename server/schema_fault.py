@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from chat_templates.schema import arguments_schema, content_schema
+from chat_templates.schema import arguments_schema
 from server.engine.constraint import GrammarError
 from server.errors import RequestError
 
@@ -40,7 +40,7 @@ def locate_fault(
             )
     match response_format:
         case {"json_schema": {"schema": dict(schema)}}:
-            fault = search.find(content_schema(schema), "response_format.json_schema.schema")
+            fault = search.find(schema, "response_format.json_schema.schema")
             if fault is not None:
                 path, reason = fault
                 return RequestError(

@@ -1,0 +1,96 @@
+"""Drafts without a second model: what followed the last tokens before, in this prompt or in recent answers.
+
+Pure: token arrays in, token arrays out. A draft is a guess that rides in the batch of the token before it and is
+verified there; it never changes what is generated, only how many evaluations that takes. Tool calls repeat themselves:
+every one opens alike, and names and values are copied from the tools list and the user's turn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens = NDArray[np.int32]
+
+MAX_DRAFT = 8
+"""Tokens of one draft. Each costs a third to a half of an evaluation of its own, right or wrong."""
+MIN_MATCH = 2
+MAX_MATCH = 8
+MAX_CANDIDATES = 32
+HISTORY = 4096
+"""Tokens of recent answers that are remembered: a few dozen calls, searched in tens of microseconds."""
+LEAD = 4
+"""Tokens of the prompt remembered before each answer, so that an answer's very beginning can be drafted."""
+_GAP = -1
+
+# A draft of n tokens pays while the chance of each is above what it costs (about 0.4 evaluations on two cores).
+_OPTIMISM = 0.8
+_LEARNING = 0.15
+_WORTHWHILE = 0.4
+_RECOVERY = 0.01
+
+
+class Drafter:
+    """Remembers recent answers, proposes continuations, and learns how often they are right.
+
+    Acceptance is tracked by the length of the match, since longer matches are surer; a kind of match that keeps failing
+    is not drafted from until it has been passed over for a while.
+    """
+
+    def __init__(self) -> None:
+        self._history: Tokens = np.empty(0, dtype=np.int32)
+        self._acceptance = np.full(MAX_MATCH + 1, _OPTIMISM)
+
+    def remember(self, tokens: Tokens, n_prompt: int) -> None:
+        """Keep a finished sequence's answer. `tokens` are prompt and answer, shape `[n]`."""
+        answer = tokens[max(0, n_prompt - LEAD) :]
+        self._history = np.concatenate([self._history, np.array([_GAP], dtype=np.int32), answer])[-HISTORY:]
+
+    def propose(self, tokens: Tokens, n_max: int) -> tuple[Tokens, int]:
+        """A continuation of `tokens` of at most `n_max` tokens, and the length of the match it rests on.
+
+        Empty, with match 0, if nothing matches or such matches have not been worth their cost.
+        """
+        n_max = min(n_max, MAX_DRAFT)
+        if n_max <= 0:
+            return tokens[:0], 0
+        draft, n_match = _best_continuation(self._history, tokens)
+        own, n_own = _best_continuation(tokens[:-1], tokens)
+        if n_own > n_match:
+            draft, n_match = own, n_own
+        if n_match == 0:
+            return tokens[:0], 0
+        acceptance = float(self._acceptance[n_match])
+        if acceptance < _WORTHWHILE:
+            self._acceptance[n_match] += _RECOVERY
+            return tokens[:0], 0
+        n = min(n_max, max(1, round(1.0 / (1.0 - acceptance)) if acceptance < 1.0 else n_max))
+        gaps = np.flatnonzero(draft[:n] == _GAP)
+        return draft[: int(gaps[0]) if len(gaps) else n], n_match
+
+    def learn(self, n_match: int, n_drafted: int, n_accepted: int) -> None:
+        """Tell how a draft fared."""
+        outcome = n_accepted / n_drafted
+        self._acceptance[n_match] += _LEARNING * (outcome - self._acceptance[n_match])
+
+
+def _best_continuation(text: Tokens, tail_of: Tokens) -> tuple[Tokens, int]:
+    """What follows the longest match of the end of `tail_of` in `text`, the latest of equals; and its length."""
+    if len(text) <= MIN_MATCH or len(tail_of) < MIN_MATCH:
+        return text[:0], 0
+    ends = np.flatnonzero((text[1:-1] == tail_of[-1]) & (text[:-2] == tail_of[-2]))[-MAX_CANDIDATES:] + 1
+    best, longest = -1, 0
+    for end in ends[::-1].tolist():
+        n = _match_length(text, end, tail_of)
+        if n > longest:
+            best, longest = end, n
+            if n == MAX_MATCH:
+                break
+    return (text[best + 1 : best + 1 + MAX_DRAFT], longest) if longest else (text[:0], 0)
+
+
+def _match_length(text: Tokens, end: int, tail_of: Tokens) -> int:
+    """How many tokens before and at `text[end]` equal the end of `tail_of`, at most `MAX_MATCH`."""
+    n = min(MAX_MATCH, end + 1, len(tail_of))
+    differs = np.flatnonzero(text[end - n + 1 : end + 1] != tail_of[len(tail_of) - n :])
+    return n if len(differs) == 0 else n - 1 - int(differs[-1])
