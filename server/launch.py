@@ -111,6 +111,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
 
 def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine:
     from server.engine.async_engine import AsyncEngine  # noqa: PLC0415 -- see above
+    from server.engine.draft import MAX_DRAFT  # noqa: PLC0415
     from server.engine.runner import LlamaRunner  # noqa: PLC0415
     from server.llama.context import Context  # noqa: PLC0415
 
@@ -121,6 +122,7 @@ def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine
         n_ubatch=PREFILL_BATCH,
         # As many again stay resident after their answer, for the next request with the same beginning.
         n_seq_max=2 * config.parallel,
+        n_outputs_max=2 * config.parallel + MAX_DRAFT,
         n_threads=n_threads,
         n_threads_batch=n_threads,
     )

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A loaded machine is slow, not wrong: laws are checked, speed is measured elsewhere.
+settings.register_profile("functiongate", deadline=None)
+settings.load_profile("functiongate")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class FakeRunner:
     """`faults` is asked before each run: a status to return instead of running, or None.
 
+    With `order`, logits depend on the last so many tokens only, and texts repeat themselves.
+
     `hold` makes every run wait for `resume` or an interrupt, so that a test can act in the middle of one.
     """
 
@@ -32,12 +34,16 @@ class FakeRunner:
         n_ctx: int = 256,
         n_batch: int = 64,
         n_slots: int = 6,
+        n_draft: int = 8,
+        order: int | None = None,
         can_share_prefix: bool = True,
         can_trim: bool = True,
         faults: Callable[[int], RunStatus | None] = lambda _: None,
         favour: Callable[[int], NDArray[np.float32]] | None = None,
     ) -> None:
         self.n_ctx, self.n_batch, self.n_slots, self.n_vocab = n_ctx, n_batch, n_slots, n_vocab
+        self.n_logits_max = n_slots + n_draft
+        self._order = order
         self.can_share_prefix = can_share_prefix
         self._can_trim = can_trim
         self._faults = faults
@@ -46,6 +52,7 @@ class FakeRunner:
         self._rows: list[NDArray[np.float32]] = []
         self._interrupted = threading.Event()
         self._may_run = threading.Event()
+        self._permits = threading.Semaphore(0)
         self._may_run.set()
         self.is_running = threading.Event()
         self.batches: list[tuple[Run, ...]] = []
@@ -53,6 +60,10 @@ class FakeRunner:
 
     def hold(self) -> None:
         self._may_run.clear()
+
+    def let(self, n: int) -> None:
+        """While holding, let `n` runs pass."""
+        self._permits.release(n)
 
     def resume(self) -> None:
         self._may_run.set()
@@ -64,7 +75,7 @@ class FakeRunner:
         self.batches.append(tuple(runs))
         self.is_running.set()
         while not self._may_run.wait(0.001):
-            if self._interrupted.is_set():
+            if self._interrupted.is_set() or self._permits.acquire(blocking=False):
                 break
         self.is_running.clear()
         fault = self._faults(len(self.batches))
@@ -119,10 +130,13 @@ class FakeRunner:
             if run.start != len(cells):
                 raise EngineError(f"position {run.start} does not follow {len(cells)}")
             for token in run.tokens.tolist():
-                digest = hash((cells[-1].digest if cells else 0, token))
-                cells.append(Cell(digest))
-            if run.wants_logits:
-                self._rows.append(self._row(cells[-1].digest))
+                if self._order is None:
+                    digest = hash((cells[-1].digest if cells else 0, token))
+                else:
+                    digest = hash((*(cell.token for cell in cells[max(0, len(cells) + 1 - self._order) :]), token))
+                cells.append(Cell(digest, token))
+            self._rows += [self._row(cell.digest) for cell in cells[len(cells) - run.n_logits :]]
+        assert len(self._rows) <= self.n_logits_max
 
     def _row(self, digest: int) -> NDArray[np.float32]:
         row = np.random.default_rng(digest & 0xFFFFFFFF).normal(size=self.n_vocab).astype(np.float32)
@@ -130,7 +144,8 @@ class FakeRunner:
 
 
 class Cell:
-    __slots__ = ("digest",)
+    __slots__ = ("digest", "token")
 
-    def __init__(self, digest: int) -> None:
+    def __init__(self, digest: int, token: int) -> None:
         self.digest = digest
+        self.token = token

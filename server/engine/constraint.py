@@ -104,6 +104,15 @@ class Constraint:
         self._check()
         return n_valid == 1
 
+    def n_valid(self, tokens: list[int]) -> int:
+        """How many of these tokens could follow, in this order; nothing is accepted."""
+        if not tokens or self._matcher.is_stopped():
+            return 0
+        n_valid: int = self._matcher.validate_tokens(tokens)
+        if self._matcher.is_error():
+            raise EngineError(f"the grammar failed: {self._matcher.get_error()}")
+        return n_valid
+
     def mask(self) -> NDArray[np.uint32]:
         """The allowed tokens, one bit each, shape `[ceil(n_vocab / 32)]`, lowest bit first.
 

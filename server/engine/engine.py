@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from server.engine.draft import Drafter
 from server.engine.metrics import EngineMetrics
+from server.engine.prefix_index import common_prefix
 from server.engine.residency import Residency
 from server.engine.runner import Run, RunStatus
 from server.engine.scheduler import Plan, Scheduler, Slice
@@ -19,7 +23,7 @@ from server.engine.types import FinishReason, GenerationChunk
 from server.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from server.engine.runner import Runner
     from server.engine.types import GenerationRequest, Vocabulary
@@ -44,8 +48,10 @@ class Engine:
         self._now = now
         self._scheduler = Scheduler(
             Residency(runner),
+            Drafter(),
             n_parallel=min(n_parallel, runner.n_slots),
             n_batch=runner.n_batch,
+            n_draft=runner.n_logits_max - runner.n_slots,
             shares_prefixes=runner.can_share_prefix,
         )
         self.metrics = EngineMetrics()
@@ -105,12 +111,7 @@ class Engine:
 
     def _run(self, plan: Plan) -> bool:
         """Evaluate a plan; whether it was, and logits are ready."""
-        runs = [
-            Run(piece.sequence.slot, piece.start, piece.sequence.tokens[piece.start : piece.stop], piece.wants_logits)
-            for piece in plan.slices
-            if piece.sequence.slot is not None
-        ]
-        assert len(runs) == len(plan.slices), "a planned sequence has a slot"
+        runs = [_run(piece) for piece in plan.slices]
         started = self._now()
         status = self._evaluate(plan, runs)
         if status is RunStatus.OK:
@@ -136,13 +137,31 @@ class Engine:
                 self._in_flight = frozenset()
 
     def _sample(self, plan: Plan) -> None:
-        wanting = (piece.sequence for piece in plan.slices if piece.wants_logits)
-        for row, sequence in enumerate(wanting):
-            sequence.phase = Phase.DECODING
-            try:
-                self._advance(sequence, row)
-            except EngineError as error:
-                self._fail(sequence, error)
+        row = 0
+        for piece in plan.slices:
+            if piece.reaches_end:
+                piece.sequence.phase = Phase.DECODING
+                self._follow(piece, row)
+            row += piece.n_logits
+
+    def _follow(self, piece: Slice, first_row: int) -> None:
+        """Advance one sequence by a token, and by one more for each token of its draft that came true."""
+        sequence, n_accepted = piece.sequence, 0
+        try:
+            while True:
+                self._advance(sequence, first_row + n_accepted)
+                n_new = sequence.n_tokens - piece.stop
+                came_true = common_prefix(piece.draft, sequence.tokens[piece.stop :])
+                if sequence.phase is Phase.ENDED or came_true < n_new or n_new > len(piece.draft):
+                    break
+                n_accepted = n_new
+        except EngineError as error:
+            self._fail(sequence, error)
+            return
+        if len(piece.draft):
+            self.metrics.drafted_tokens += len(piece.draft)
+            self.metrics.accepted_tokens += came_true
+            self._scheduler.settle(piece, came_true)
 
     def _advance(self, sequence: Sequence, row: int) -> None:
         token = sequence.sampler.sample(self._runner.logits(row), sequence.constraint)
@@ -207,8 +226,8 @@ class Engine:
 
     def _count(self, plan: Plan, seconds: float) -> None:
         """Split a step's time between prefill and decode by tokens, and teach the scheduler the speed."""
-        n_prefill = _n_tokens(piece for piece in plan.slices if piece.sequence.phase is Phase.PREFILLING)
-        n_all = _n_tokens(plan.slices)
+        n_prefill = sum(piece.n_tokens for piece in plan.slices if piece.sequence.phase is Phase.PREFILLING)
+        n_all = sum(piece.n_tokens for piece in plan.slices)
         metrics = self.metrics
         metrics.evaluations += 1
         metrics.prefill_tokens += n_prefill
@@ -217,5 +236,9 @@ class Engine:
         self._scheduler.observe(n_all, seconds)
 
 
-def _n_tokens(slices: Iterable[Slice]) -> int:
-    return sum(piece.stop - piece.start for piece in slices)
+def _run(piece: Slice) -> Run:
+    slot, tokens = piece.sequence.slot, piece.sequence.tokens[piece.start : piece.stop]
+    assert slot is not None, "a planned sequence has a slot"
+    if len(piece.draft):
+        tokens = np.concatenate([tokens, piece.draft])
+    return Run(slot, piece.start, tokens, piece.n_logits)

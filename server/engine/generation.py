@@ -87,8 +87,9 @@ class Generation:
         self._abort()
 
     def _abort(self) -> None:
-        if not self._channel.is_closed:
-            self._channel.close()
+        is_over = self._channel.is_closed
+        self._channel.close()
+        if not is_over:
             self._cancel(self._channel)
 
 

@@ -18,6 +18,8 @@ class EngineMetrics:
     prefill_tokens: int = 0
     completion_tokens: int = 0
     forced_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     decode_steps: int = 0
     evaluations: int = 0
     prefill_seconds: float = 0.0

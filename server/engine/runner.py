@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from server.errors import EngineError
 from server.llama.batch import Batch
 from server.llama.context import DecodeStatus
@@ -18,7 +20,6 @@ from server.llama.errors import LlamaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from server.llama.context import Context
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Tokens to evaluate in one slot, shape `[n]`, the first at position `start`."""
+    """Tokens to evaluate in one slot, shape `[n]`, the first at position `start`; logits of the last `n_logits`."""
 
     slot: int
     start: int
     tokens: NDArray[np.int32]
-    wants_logits: bool
+    n_logits: int
 
 
 class RunStatus(Enum):
@@ -61,6 +62,11 @@ class Runner(Protocol):
         ...
 
     @property
+    def n_logits_max(self) -> int:
+        """Rows of logits that one `run` can give."""
+        ...
+
+    @property
     def n_vocab(self) -> int:
         """The length of a row of logits."""
         ...
@@ -75,7 +81,7 @@ class Runner(Protocol):
         ...
 
     def logits(self, row: int) -> NDArray[np.float32]:
-        """Logits of the row-th run that wanted them, shape `[n_vocab]`; a view until the next `run`."""
+        """The row-th of the logits that the runs wanted, shape `[n_vocab]`; a view until the next `run`."""
         ...
 
     def share(self, source: int, target: int, n: int) -> bool:
@@ -130,6 +136,11 @@ class LlamaRunner:
         return self._context.n_seq_max
 
     @property
+    def n_logits_max(self) -> int:
+        """Rows of logits that one `run` can give."""
+        return self._context.n_outputs_max
+
+    @property
     def n_vocab(self) -> int:
         """The length of a row of logits."""
         return self._context.n_vocab
@@ -145,7 +156,8 @@ class LlamaRunner:
         batch.clear()
         try:
             for run in runs:
-                batch.add(run.tokens, run.start, run.slot, wants_logits=run.wants_logits)
+                wanted = np.arange(len(run.tokens)) >= len(run.tokens) - run.n_logits
+                batch.add(run.tokens, run.start, run.slot, wants_logits=wanted)
             status = self._context.decode(batch)
         except LlamaError as error:
             raise EngineError(f"decoding failed: {error}") from error
@@ -158,7 +170,7 @@ class LlamaRunner:
                 return RunStatus.INTERRUPTED
 
     def logits(self, row: int) -> NDArray[np.float32]:
-        """Logits of the row-th run that wanted them; a view until the next `run`."""
+        """The row-th of the logits that the runs wanted; a view until the next `run`."""
         return self._context.logits(row)
 
     def share(self, source: int, target: int, n: int) -> bool:

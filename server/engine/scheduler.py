@@ -1,8 +1,10 @@
 """Who is evaluated next: a queue, the running sequences, and the idle prefixes they leave behind.
 
-Pure: integers and token arrays, no model and no clock. Decodes come first, prompts fill what is left of a step.
-One prefill serves all who share a prefix. When memory is full, idle prefixes go first, then the youngest
-sequence is put back in the queue; what it generated so far is kept and evaluated again later.
+Pure: integers and token arrays, no model and no clock. A step is either a token of every running sequence, with its
+forced run and a draft, or a chunk of one prompt, in turns: kernels choose their path by the number of rows, so a prompt
+that shared its batch could come out differently in other company. One prefill serves all who share a prefix. When
+memory is full, idle prefixes go first, then the youngest sequence is put back in the queue; what it generated so far is
+kept and evaluated again later.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from server.engine.draft import Drafter
     from server.engine.prefix_index import PrefixMatch
     from server.engine.residency import Residency
 
@@ -28,6 +31,8 @@ STEP_BESIDE_OTHERS_S = 0.25
 STEP_ALONE_S = 0.5
 # llama.cpp's tiled attention starts at 64 rows; smaller chunks cost twice as much per token.
 MIN_CHUNK = 64
+# Tokens of a decode step, drafts included: what is beyond costs time in proportion, and drafts are guesses.
+MAX_STEP_WITH_DRAFTS = 9
 # Cells that a sequence must find for its answer beyond its prompt: with fewer, it is soon preempted again.
 HEADROOM = 128
 # A prefix that another sequence is prefilling is waited for when it saves at least this many tokens.
@@ -40,17 +45,32 @@ MAX_PASSED_OVER = 8
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Tokens `start` … `stop` - 1 of a sequence, to be evaluated in this step."""
+    """Tokens `start` … `stop` - 1 of a sequence, to be evaluated in this step, and a draft of what follows them.
+
+    If they are the sequence's last ones (`reaches_end`), logits are wanted of the last and of each drafted token.
+    """
 
     sequence: Sequence
     start: int
     stop: int
-    wants_logits: bool
+    reaches_end: bool
+    draft: NDArray[np.int32]
+    n_match: int
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are evaluated, drafted ones included."""
+        return self.stop - self.start + len(self.draft)
+
+    @property
+    def n_logits(self) -> int:
+        """Rows of logits that are wanted."""
+        return 1 + len(self.draft) if self.reaches_end else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: at most one slice of each sequence, their cells reserved."""
+    """One step: decodes of any sequences, or one sequence's prefill; their cells are reserved."""
 
     slices: tuple[Slice, ...]
 
@@ -64,17 +84,29 @@ class IdlePrefix:
 
 
 class Scheduler:
-    """Plans steps for at most `n_parallel` running sequences of `n_batch` tokens in all."""
+    """Plans steps for at most `n_parallel` running sequences of `n_batch` tokens in all, `n_draft` of them drafted."""
 
-    def __init__(self, residency: Residency, *, n_parallel: int, n_batch: int, shares_prefixes: bool) -> None:
+    def __init__(
+        self,
+        residency: Residency,
+        drafter: Drafter,
+        *,
+        n_parallel: int,
+        n_batch: int,
+        n_draft: int,
+        shares_prefixes: bool,
+    ) -> None:
         self._residency = residency
+        self._drafter = drafter
         self._n_parallel = n_parallel
         self._n_batch = n_batch
+        self._n_draft = n_draft
         self._shares_prefixes = shares_prefixes
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._idle: dict[int, IdlePrefix] = {}  # by slot, least recently used first
         self._is_squeezed = False
+        self._is_decodes_turn = True
         self._prefill_rate = 200.0
 
     @property
@@ -88,20 +120,34 @@ class Scheduler:
 
     def schedule(self) -> Plan:
         """Choose this step's tokens, and reserve their cells."""
+        self._admit()
         while True:
-            slices = self._decodes()
-            self._admit()
-            slices += self._prefills(slices)
+            is_prompts_turn = not self._is_decodes_turn
+            slices = (self._prefill() or self._decodes()) if is_prompts_turn else (self._decodes() or self._prefill())
+            self._is_decodes_turn = is_prompts_turn
             if slices or not self.running:
                 return Plan(tuple(slices))
             # Prompts that were admitted together have filled memory between them: all wait for one another.
             self._preempt_youngest()
 
     def complete(self, plan: Plan) -> None:
-        """Record that a plan was evaluated."""
+        """Record that a plan was evaluated, its drafts included; `settle` says what of them is true."""
         for piece in plan.slices:
             piece.sequence.n_computed = piece.stop
             piece.sequence.n_decode_steps += piece.sequence.phase is Phase.DECODING
+
+    def settle(self, piece: Slice, n_accepted: int) -> None:
+        """Keep the first `n_accepted` tokens of an evaluated draft in memory and drop the rest of it."""
+        sequence = piece.sequence
+        self._drafter.learn(piece.n_match, len(piece.draft), n_accepted)
+        if sequence.phase is Phase.ENDED:
+            return  # parked already, without its draft
+        sequence.n_computed = piece.stop + n_accepted
+        if n_accepted == len(piece.draft):
+            return
+        assert sequence.slot is not None
+        if not self._residency.trim(sequence.slot, sequence.n_computed):
+            self._preempt(sequence)
 
     def roll_back(self, plan: Plan) -> None:
         """Undo the reservations of a plan that was not evaluated, whatever part of it reached memory."""
@@ -124,6 +170,7 @@ class Scheduler:
 
     def end(self, sequence: Sequence) -> None:
         """Take a sequence out; what it computed stays in memory as an idle prefix."""
+        self._drafter.remember(sequence.tokens, sequence.n_prompt)
         if sequence.phase is Phase.WAITING:
             self.waiting.remove(sequence)
         elif sequence.phase is not Phase.ENDED:
@@ -148,14 +195,30 @@ class Scheduler:
     def _decodes(self) -> list[Slice]:
         slices: list[Slice] = []
         room = self._n_batch
+        n_decoding = sum(sequence.phase is Phase.DECODING for sequence in self.running)
         for sequence in tuple(self.running):  # oldest first: a victim is younger, so not planned yet
             if sequence.phase is not Phase.DECODING:
                 continue
             n = min(sequence.n_pending, room)
             if n and self._reserve(sequence, n):
-                slices.append(_slice(sequence, n))
-                room -= n
+                slices.append(self._slice(sequence, n, MAX_STEP_WITH_DRAFTS // n_decoding - n))
+                room -= slices[-1].n_tokens
         return slices
+
+    def _slice(self, sequence: Sequence, n: int, n_draft: int) -> Slice:
+        """The next `n` pending tokens, and behind the last of them a draft of up to `n_draft` if memory has room."""
+        start, stop = sequence.n_computed, sequence.n_computed + n
+        reaches_end = stop == sequence.n_tokens
+        draft, n_match = sequence.tokens[:0], 0
+        if reaches_end and self._shares_prefixes:  # a rejected draft must be trimmed
+            n_draft = min(n_draft, self._n_draft, sequence.n_left - 1, self._residency.n_free)
+            draft, n_match = self._drafter.propose(sequence.tokens, n_draft)
+            if sequence.constraint is not None:
+                draft = draft[: sequence.constraint.n_valid(draft.tolist())]
+        if len(draft):
+            assert sequence.slot is not None
+            self._residency.extend(sequence.slot, len(draft))
+        return Slice(sequence, start, stop, reaches_end, draft, n_match)
 
     def _reserve(self, sequence: Sequence, n: int) -> bool:
         """Get `n` cells for a running sequence. False if it was the youngest and had to go itself."""
@@ -169,27 +232,29 @@ class Scheduler:
         self._residency.extend(sequence.slot, n)
         return True
 
-    def _prefills(self, decodes: list[Slice]) -> list[Slice]:
-        seconds = STEP_BESIDE_OTHERS_S if decodes else STEP_ALONE_S
-        chunk = max(MIN_CHUNK, int(self._prefill_rate * seconds))
-        room = min(chunk, self._n_batch - sum(piece.stop - piece.start for piece in decodes))
+    def _prefill(self) -> list[Slice]:
+        """A chunk of one prompt: the shortest, unless another was passed over for long."""
+        is_alone = all(sequence.phase is Phase.PREFILLING for sequence in self.running)
+        seconds = STEP_ALONE_S if is_alone else STEP_BESIDE_OTHERS_S
+        room = min(self._n_batch, max(MIN_CHUNK, int(self._prefill_rate * seconds)))
         prompts = [sequence for sequence in self.running if sequence.phase is Phase.PREFILLING]
         prompts.sort(key=lambda sequence: (sequence.n_passed_over < MAX_PASSED_OVER, sequence.n_pending))
-        slices: list[Slice] = []
-        for sequence in prompts:
-            wanted = min(sequence.n_pending, room)
+        for i, sequence in enumerate(prompts):
+            wanted = _chunk(sequence.n_pending, room)
             while self._residency.n_free < wanted and self._evict_idle():
                 pass
             n = min(wanted, self._residency.n_free)
             if n <= 0:
-                sequence.n_passed_over += 1
                 continue
+            for passed_over in prompts[:i] + prompts[i + 1 :]:
+                passed_over.n_passed_over += 1
+            sequence.n_passed_over = 0
             assert sequence.slot is not None
             self._residency.extend(sequence.slot, n)
-            sequence.n_passed_over = 0
-            slices.append(_slice(sequence, n))
-            room -= n
-        return slices
+            # A draft behind a prompt costs next to nothing, as long as it does not change the prompt's kernels.
+            n_draft = min(MAX_STEP_WITH_DRAFTS, self._n_batch - n, n if n >= MIN_CHUNK else MIN_CHUNK - 1 - n)
+            return [self._slice(sequence, n, n_draft)]
+        return []
 
     def _admit(self) -> None:
         if self._is_squeezed and self.running:
@@ -292,8 +357,9 @@ class Scheduler:
     def _park(self, sequence: Sequence) -> None:
         slot, sequence.slot = sequence.slot, None
         assert slot is not None
-        tokens = sequence.tokens[: self._residency.length(slot)].copy()
-        if not self._shares_prefixes or len(tokens) < MIN_IDLE:
+        tokens = sequence.tokens[: sequence.n_computed].copy()
+        is_kept = self._shares_prefixes and len(tokens) >= MIN_IDLE
+        if not is_kept or not self._residency.trim(slot, len(tokens)):
             self._residency.close_slot(slot)
             return
         for prefix in tuple(self._idle.values()):
@@ -325,6 +391,11 @@ class Scheduler:
         self.waiting.appendleft(sequence)
 
 
-def _slice(sequence: Sequence, n: int) -> Slice:
-    stop = sequence.n_computed + n
-    return Slice(sequence, sequence.n_computed, stop, wants_logits=stop == sequence.n_tokens)
+def _chunk(n_pending: int, room: int) -> int:
+    """How many tokens of a prompt to evaluate now: all, or as many as leave a whole chunk for the next time.
+
+    A remainder below `MIN_CHUNK` would take another kernel's path, and the result would depend on the room there was.
+    """
+    if n_pending <= room:
+        return n_pending
+    return room if n_pending - room >= MIN_CHUNK else max(n_pending - MIN_CHUNK, 1)

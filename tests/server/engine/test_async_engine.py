@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import AsyncIterator
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
@@ -33,6 +35,13 @@ async def read(generation: Generation) -> tuple[str, GenerationChunk]:
     chunks = [chunk async for chunk in generation]
     assert [chunk.finish_reason is not None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     return "".join(chunk.text for chunk in chunks), chunks[-1]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5.0
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.001)
 
 
 async def running(runner: FakeRunner) -> None:
@@ -103,12 +112,9 @@ async def test_leaving_interrupts_a_run_that_serves_nobody_else(engine: AsyncEng
 async def test_leaving_does_not_interrupt_a_run_that_serves_others(engine: AsyncEngine, runner: FakeRunner) -> None:
     runner.hold()
     first, second = engine.submit(request(b"a" * 20)), engine.submit(request(b"b" * 20))
-    await running(runner)
-    runner.resume()
-    await first.__anext__()
-    await second.__anext__()
-    runner.hold()
-    await running(runner)
+    runner.let(3)  # both prompts, and a decode between or after them
+    await asyncio.to_thread(wait_for, lambda: len(runner.batches) >= 4 and runner.is_running.is_set())
+    assert len(runner.batches[-1]) == 2
     await first.aclose()
     assert not runner._interrupted.is_set()
     runner.resume()

@@ -261,7 +261,7 @@ def test_a_single_flight_whose_source_dies_is_prefilled_by_the_next_one() -> Non
     requests = [request(TOOLS + bytes([97 + i]) * 3, max_tokens=4) for i in range(3)]
     answers = run(engine, requests, cancels={0: 1})
     assert [a.text for a in answers[1:]] == [alone(one).text for one in requests[1:]]
-    assert answers[1].usage.cached == 64
+    assert answers[1].usage.cached == 119 - 64  # the first chunk leaves a whole one for the next
 
 
 def test_an_idle_prefix_serves_the_next_turn_of_a_chat() -> None:

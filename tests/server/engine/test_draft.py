@@ -1,0 +1,136 @@
+"""Drafts change how many evaluations an answer takes, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from byte_vocabulary import ByteVocabulary
+from fake_runner import FakeRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.engine.constraint import GrammarCompiler
+from server.engine.draft import MAX_DRAFT, Drafter
+from server.engine.engine import Engine
+from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams
+
+VOCABULARY = ByteVocabulary()
+COMPILER = GrammarCompiler(VOCABULARY)
+CALLS = COMPILER.compile('start: ("call(" /[a-c]{1,6}/ "); ")+ "end"')
+
+
+def tokens(text: str):
+    return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int32)
+
+
+def text_of(draft):
+    return bytes(draft.astype(np.uint8)).decode()
+
+
+def test_a_draft_is_what_followed_the_longest_match_and_of_equals_the_latest():
+    drafter = Drafter()
+    draft, n_match = drafter.propose(tokens("xab1 zab2 ab3 zab"), 4)
+    assert (text_of(draft), n_match) == ("2 ab", 4)
+    draft, n_match = drafter.propose(tokens("xab1 yab2 ..ab"), 1)
+    assert (text_of(draft), n_match) == ("2", 2)
+
+
+def test_nothing_is_drafted_from_nothing():
+    assert Drafter().propose(tokens("abcdefg"), 8) == (pytest.approx([]), 0)
+    assert Drafter().propose(tokens("a"), 8)[1] == 0
+    assert Drafter().propose(tokens("abab"), 0)[1] == 0
+
+
+def test_an_answer_is_drafted_from_its_beginning_by_the_answers_before_it():
+    drafter = Drafter()
+    first = tokens("Question one?\nA: hello")
+    drafter.remember(first, len("Question one?\nA: "))
+    draft, n_match = drafter.propose(tokens("Another question\nA: "), 5)
+    assert (text_of(draft)[: len("hello")], n_match) == ("hello"[:5], 4)
+
+
+def test_a_draft_never_runs_over_into_another_answer():
+    drafter = Drafter()
+    drafter.remember(tokens("pqrs"), 1)
+    drafter.remember(tokens("tuvw"), 1)
+    draft, _ = drafter.propose(tokens("..qr"), 8)
+    assert text_of(draft) == "s"
+
+
+def test_drafts_that_keep_failing_stop_and_are_tried_again_later():
+    drafter, text = Drafter(), tokens("abcd abcd ab")
+    n_drafted = 0
+    for _ in range(40):
+        draft, n_match = drafter.propose(text, 4)
+        if len(draft):
+            n_drafted += 1
+            drafter.learn(n_match, len(draft), 0)
+    assert 2 <= n_drafted <= 12
+    assert len(drafter.propose(text, 4)[0]) == 0 or n_drafted < 12
+
+
+def test_drafts_that_always_hold_grow_to_their_limit():
+    drafter, text = Drafter(), tokens("abcdefghijklmnop abc")
+    for _ in range(40):
+        draft, n_match = drafter.propose(text, 99)
+        drafter.learn(n_match, len(draft), len(draft))
+    assert len(draft) == MAX_DRAFT
+
+
+def never_ends(_digest):
+    row = np.zeros(262, dtype=np.float32)
+    row[sorted(VOCABULARY.eog)] = -100.0
+    return row
+
+
+def generate(requests, *, n_draft, order=3, n_ctx=4096, n_parallel=4, favour=None):
+    clock = itertools.count()
+    runner = FakeRunner(n_ctx=n_ctx, n_slots=8, n_draft=n_draft, order=order, favour=favour)
+    engine = Engine(runner, VOCABULARY, n_parallel=n_parallel, now=lambda: next(clock) * 0.05)
+    texts, usages = {}, {}
+    for request in requests:
+        engine.add(request)
+    while engine.has_work:
+        for delivery in engine.step():
+            assert isinstance(delivery.item, GenerationChunk), delivery.item
+            key = delivery.sequence.id
+            texts[key] = texts.get(key, "") + delivery.item.text
+            usages[key] = delivery.item.usage
+    engine.check_integrity()
+    return [texts[i] for i in sorted(texts)], [usages[i] for i in sorted(usages)], engine.metrics
+
+
+SAMPLINGS = st.sampled_from(
+    [
+        SamplingParams(temperature=0.0),
+        SamplingParams(temperature=0.7, seed=1),
+        SamplingParams(temperature=1.0, top_p=0.3, seed=2, presence_penalty=0.5, repetition_penalty=1.1),
+    ]
+)
+REQUESTS = st.lists(
+    st.tuples(st.binary(min_size=1, max_size=80), SAMPLINGS, st.integers(1, 120), st.booleans()), min_size=1, max_size=5
+)
+
+
+@given(drawn=REQUESTS, order=st.integers(1, 3), n_ctx=st.sampled_from([256, 4096]))
+def test_the_text_is_the_same_with_drafts_and_without(drawn, order, n_ctx):
+    requests = [
+        GenerationRequest(tuple(prompt), sampling, n, (), CALLS if constrained else None)
+        for prompt, sampling, n, constrained in drawn
+    ]
+    plain, plain_usage, _ = generate(requests, n_draft=0, order=order, n_ctx=n_ctx)
+    drafted, drafted_usage, metrics = generate(requests, n_draft=8, order=order, n_ctx=n_ctx)
+    assert drafted == plain
+    assert [u.completion for u in drafted_usage] == [u.completion for u in plain_usage]
+    assert metrics.accepted_tokens <= metrics.drafted_tokens
+
+
+def test_an_answer_that_repeats_itself_takes_fewer_evaluations():
+    request = GenerationRequest(tuple(b"Once upon a time"), SamplingParams(temperature=0.0), 400)
+    _, plain, _ = generate([request], n_draft=0, order=1, favour=never_ends)
+    _, drafted, metrics = generate([request], n_draft=8, order=1, favour=never_ends)
+    assert plain[0].decode_steps >= 390
+    assert drafted[0].decode_steps < 0.5 * plain[0].decode_steps
+    assert metrics.accepted_tokens > 0.7 * metrics.drafted_tokens
