@@ -190,4 +190,6 @@ def _table(model: str, choice: str, results: Mapping[str, Mapping[str, float]]) 
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -1,0 +1,102 @@
+# Every target sets up what it needs, once: a fresh machine wants Python >= 3.11 with venv, a C++ compiler and make.
+#
+#   make serve MODEL=/path/to/model.gguf PORT=9000 ARGS='--threads 4'
+#   make test ARGS='-k parser'
+#   make install PYTHON=/opt/python3.13/bin/python3
+#   CMAKE_ARGS=-DGGML_BLAS=ON make install      the bindings are rebuilt when what they depend on changes
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+MODEL ?=
+PORT ?=
+ARGS ?=
+
+# Set it to build the bindings for any CPU of this architecture, the fastest kernels being chosen at run time.
+PORTABLE ?=
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/functiongate
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+LOG = $(VENV)/build-llama-cpp.log
+
+SUITABLE = import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUITABLE)' 2> /dev/null && echo $$python && break; done)
+NO_PYTHON = no Python >= 3.11 with venv on the PATH (Debian, Ubuntu: apt-get install python3-venv); \
+	or name one: make PYTHON=/path/to/python3
+
+# What the compiled bindings depend on; 16 hex digits of it name the wheel in the cache and the stamp in the
+# environment. pip's own wheel cache knows the version alone: it would hand back a wheel built with other flags, or
+# for another CPU where the home directory is shared.
+BINDINGS = $(shell sed -n 's/.*"\(llama-cpp-python==[^"]*\)".*/\1/p' pyproject.toml)
+CPU = $(if $(PORTABLE),,$(shell grep -E -m 1 '^(flags|Features)' /proc/cpuinfo))
+FLAGS = $(if $(PORTABLE),GGML_NATIVE=OFF GGML_BACKEND_DL=ON GGML_CPU_ALL_VARIANTS=ON)
+KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; cat server/llama/bindings.cmake; \
+	$${CXX:-c++} --version || true; } 2> /dev/null | sha256sum | cut -c -16)
+WHEEL = $(CACHE)/wheels/$(KEY)
+
+.PHONY: help install bindings serve test lint bench test-container clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+install: $(VENV)/install.stamp ## create the environment, compile llama.cpp for this CPU, install the project
+
+bindings: $(VENV)/bindings-$(KEY).stamp ## only compile and install llama.cpp's bindings
+
+serve: $(VENV)/install.stamp ## run the server; MODEL=, PORT= and ARGS= are optional
+	@exec $(VENV)/bin/python -m server serve $(if $(MODEL),'$(MODEL)') $(if $(PORT),--port $(PORT)) $(ARGS)
+
+test: $(VENV)/dev.stamp ## run the tests, except the slow ones; ARGS= goes to pytest
+	$(VENV)/bin/python -m pytest -m 'not slow' $(ARGS)
+
+lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy server chat_templates
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/dev.stamp ## measure tool-call accuracy and speed; ARGS= goes to the benchmark
+	$(VENV)/bin/python tests/bench_bfcl.py $(ARGS)
+
+test-container: ## build the container image and make a tool call against it; ARGS= goes to the script
+	bash tests/container/run.sh $(ARGS)
+
+clean: ## remove what make created here (the compiled bindings stay in the cache, ~/.cache/functiongate)
+	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pip.stamp:
+	$(if $(PYTHON),,$(error $(NO_PYTHON)))
+	$(PYTHON) -m venv --clear $(VENV)
+	@# --group came with pip 25.1; the pip that came with Python may be years older.
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(WHEEL): | $(VENV)/pip.stamp
+	@command -v "$${CXX:-c++}" > /dev/null || { echo 'llama.cpp needs a C++ compiler: neither CXX nor c++ names one' \
+		'(Debian, Ubuntu: apt-get install g++)' >&2; exit 1; }
+	@echo 'Compiling $(BINDINGS), once: two to ten minutes. The whole log: $(LOG)'
+	@rm -rf $@.partial
+	@$(PIP) wheel --verbose --no-cache-dir --no-deps --no-binary llama-cpp-python --wheel-dir $@.partial \
+		-C 'cmake.define.CMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/server/llama/bindings.cmake' \
+		$(FLAGS:%=-C cmake.define.%) -C cmake.verbose=false -C ninja.make-fallback=false $(BINDINGS) 2>&1 \
+		| tee $(LOG) | grep --line-buffered -oE '\[[0-9]+/[0-9]+\] .*' \
+		|| { tail -n 40 $(LOG) >&2; echo 'The build failed; the whole log: $(LOG)' >&2; exit 1; }
+	@mv $@.partial $@
+
+$(VENV)/bindings-$(KEY).stamp: | $(VENV)/pip.stamp $(WHEEL)
+	@rm -f $(VENV)/bindings-*.stamp
+	$(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)/*.whl
+	@touch $@
+
+$(VENV)/install.stamp: pyproject.toml $(VENV)/bindings-$(KEY).stamp
+	$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/install.stamp
+	$(PIP) install --quiet --group dev
+	@touch $@
