@@ -71,7 +71,7 @@ def build_grammar(
         builder.rule("start", builder.native_call(functions, allows_code))
         return builder.text()
     call = builder.native_call(functions, allows_code)
-    calls = builder.repeated(call, output.call.separator) if parallel else call
+    calls = builder.repeated(call) if parallel else call
     if tool_choice == "required":
         builder.rule("start", calls)
     elif response_schema is not None and isinstance(output.call, BareCall):
@@ -150,9 +150,14 @@ class _Builder:
             case BareCall():
                 return _object_head(name), "}"
 
-    def repeated(self, call: str, separator: str) -> str:
-        more = f"{self.literal(separator)} {call}" if separator else call
-        return self.numbered(f"{call} ({more})*")
+    def repeated(self, call: str) -> str:
+        return self.numbered(f"{call} {self.more(call)}")
+
+    def more(self, call: str) -> str:
+        """Any number of further calls. A line break may also end the answer: only a call's own beginning commits."""
+        separator = self.literal(self._output.call.separator)
+        at_end = f" {separator}?" if self._output.call.separator.isspace() else ""
+        return f"({separator} {call})*{at_end}"
 
     # --- free text with triggers -------------------------------------------------------------------------------------
 
@@ -162,8 +167,7 @@ class _Builder:
         native = self._native_trigger(functions, allows_code)
         near = self._near_miss(functions)
         if parallel:
-            separator = self._output.call.separator
-            more_native = f"({self.literal(separator)} {call})*" if separator else f"({call})*"
+            more_native = self.more(call)
             near_call = self.rule("near_call", " | ".join(self._near_bodies(functions)))
             near = f"({near}) (NEAR_SEPARATOR {near_call})* NEAR_CLOSE?"
             self.rule("NEAR_SEPARATOR", f"/{_NEAR_SEPARATOR}/")

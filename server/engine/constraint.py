@@ -44,6 +44,7 @@ class GrammarCompiler:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._tokenizer = llguidance.LLTokenizer(_ModelTokenizer(vocabulary), eos_token=sorted(vocabulary.eog))
         self._n_vocab = len(vocabulary.pieces)
+        self._end = vocabulary.eos
         self._limits = llguidance.LLParserLimits(
             max_grammar_size=200_000,
             max_lexer_states=100_000,
@@ -64,7 +65,7 @@ class GrammarCompiler:
                 self._cache[lark] = matcher
                 if len(self._cache) > CACHED_GRAMMARS:
                     self._cache.popitem(last=False)
-        return Constraint(matcher, self._n_vocab).fork()
+        return Constraint(matcher, self._n_vocab, self._end).fork()
 
     def _build(self, lark: str) -> Any:
         if len(lark) > MAX_GRAMMAR_CHARS:
@@ -85,12 +86,18 @@ class GrammarCompiler:
 
 
 class Constraint:
-    """The state of one generation under a grammar. Used by one thread at a time."""
+    """The state of one generation under a grammar. Used by one thread at a time. `end` is the token of a text's end."""
 
-    def __init__(self, matcher: Any, n_vocab: int) -> None:
+    def __init__(self, matcher: Any, n_vocab: int, end: int) -> None:
         self._matcher = matcher
         self._n_vocab = n_vocab
+        self.end = end
         self._mask = np.zeros((n_vocab + 31) // 32, dtype=np.uint32)
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether the text may end here."""
+        return bool(self._matcher.is_accepting())
 
     @property
     def is_finished(self) -> bool:
@@ -141,7 +148,7 @@ class Constraint:
 
     def fork(self) -> Constraint:
         """An independent copy in the same state."""
-        return Constraint(self._matcher.deep_copy(), self._n_vocab)
+        return Constraint(self._matcher.deep_copy(), self._n_vocab, self.end)
 
     def _check(self) -> None:
         if self._matcher.is_error():

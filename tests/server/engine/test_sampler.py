@@ -15,8 +15,10 @@ EMPTY = np.empty(0, dtype=np.int32)
 class Allowed:
     """A mask over a fixed set of tokens."""
 
-    def __init__(self, bits: np.ndarray) -> None:
+    def __init__(self, bits: np.ndarray, *, is_accepting: bool = False, end: int = 0) -> None:
         self._bits = bits
+        self.is_accepting = is_accepting
+        self.end = end
         self.n_masks = 0
 
     def allows(self, token: int) -> bool:
@@ -132,3 +134,16 @@ def test_a_mask_without_tokens_is_an_error_of_this_sequence(temperature: float) 
     mask = Allowed(np.zeros(3, dtype=bool))
     with pytest.raises(EngineError, match="allows no token"):
         Sampler(SamplingParams(temperature=temperature), EMPTY).sample(np.zeros(3, dtype=np.float32), mask)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_complete_grammar_ends_where_the_model_wants_what_it_excludes(temperature) -> None:
+    logits = np.full(100, -30.0, dtype=np.float32)
+    logits[[7, 8]] = 9.0, 4.0  # 7 is wanted; 8 is the best of what is allowed
+    bits = np.zeros(100, dtype=bool)
+    bits[[8, 3]] = True
+    sampler = Sampler(SamplingParams(temperature=temperature, top_k=1, seed=1), np.empty(0, dtype=np.int32))
+    assert sampler.sample(logits, Allowed(bits)) == 8
+    assert sampler.sample(logits, Allowed(bits, is_accepting=True, end=3)) == 3
+    bits[7] = True
+    assert sampler.sample(logits, Allowed(bits, is_accepting=True, end=3)) == 7

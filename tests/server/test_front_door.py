@@ -1,0 +1,220 @@
+"""The real server with the real model, through the real OpenAI SDK: what a newcomer does first."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import jsonschema
+import openai
+import pytest
+from pydantic import BaseModel
+
+pytestmark = pytest.mark.native
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the current weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}},
+            "required": ["city"],
+        },
+    },
+}
+QUESTION: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
+
+
+@pytest.fixture(scope="module")
+def base_url(smollm2_path: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "server", "serve", str(smollm2_path), "--port", "0", "--alias", "smollm2-135m"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        lines: list[str] = []
+        for line in server.stderr:
+            lines.append(line)
+            if found := re.search(r"http://\S+/v1", line):
+                break
+        else:
+            pytest.fail("the server did not start: " + "".join(lines))
+        reader = threading.Thread(target=server.stderr.read, daemon=True)  # never let it block on a full pipe
+        reader.start()
+        yield found[0]
+        server.terminate()
+        assert server.wait(30) == 0
+
+
+@pytest.fixture
+def client(base_url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
+        yield client
+
+
+def call_of(completion: Any) -> Any:
+    choice = completion.choices[0]
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    (call,) = choice.message.tool_calls
+    jsonschema.validate(json.loads(call.function.arguments), WEATHER["function"]["parameters"])
+    return call
+
+
+def test_a_required_call_is_a_real_one(client):
+    completion = client.chat.completions.create(
+        model="smollm2-135m", messages=QUESTION, tools=[WEATHER], tool_choice="required", temperature=0
+    )
+    call = call_of(completion)
+    assert call.function.name == "get_weather"
+    assert json.loads(call.function.arguments)["city"] == "Paris"
+    extension = completion.usage.model_extra["functiongate"]
+    assert extension["forced_tokens"] > 0
+    assert extension["decode_steps"] <= 0.5 * completion.usage.completion_tokens
+
+
+def test_a_streamed_call_is_the_same_call_piece_by_piece(client):
+    options: Any = {"model": "smollm2-135m", "messages": QUESTION, "tools": [WEATHER], "tool_choice": "required"}
+    whole = call_of(client.chat.completions.create(**options, temperature=0))
+    with client.chat.completions.stream(**options, temperature=0) as stream:
+        deltas = [event.arguments_delta for event in stream if event.type == "tool_calls.function.arguments.delta"]
+        final = stream.get_final_completion()
+    assert final.choices[0].message.tool_calls[0].function.arguments == whole.function.arguments
+    assert "".join(deltas) == whole.function.arguments
+    assert len(deltas) >= 2
+
+
+def test_pydantic_tools_are_parsed_by_the_sdk(client):
+    class GetWeather(BaseModel):
+        """Get the current weather of a city."""
+
+        city: str
+        unit: Literal["celsius", "fahrenheit"]
+
+    completion = client.chat.completions.parse(
+        model="smollm2-135m",
+        messages=QUESTION,
+        tools=[openai.pydantic_function_tool(GetWeather)],
+        tool_choice={"type": "function", "function": {"name": "GetWeather"}},
+        temperature=0,
+    )
+    parsed = completion.choices[0].message.tool_calls[0].function.parsed_arguments
+    assert isinstance(parsed, GetWeather)
+    assert parsed.city == "Paris"
+
+
+def test_a_response_format_is_kept(client):
+    class Capital(BaseModel):
+        country: Literal["France", "Spain"]
+        is_large: bool
+
+    completion = client.chat.completions.parse(
+        model="smollm2-135m", messages=QUESTION, response_format=Capital, temperature=0
+    )
+    assert isinstance(completion.choices[0].message.parsed, Capital)
+
+
+def many_tools() -> list[dict[str, Any]]:
+    text = "Looks a thing up in the archive and tells when it was filed, by whom, and under which number. " * 3
+    tools = [
+        {**WEATHER, "function": {**WEATHER["function"], "name": f"lookup_{i}", "description": text}} for i in range(12)
+    ]
+    return [WEATHER, *tools]
+
+
+def test_the_second_call_with_a_long_tools_prompt_finds_it_cached(client):
+    def ask(question):
+        return client.chat.completions.create(
+            model="smollm2-135m",
+            messages=[{"role": "user", "content": question}],
+            tools=many_tools(),
+            tool_choice={"type": "function", "function": {"name": "get_weather"}},
+            temperature=0,
+        ).usage
+
+    first, second = ask("What is the weather in Paris?"), ask("Is it raining in Rome right now?")
+    assert first.prompt_tokens > 1_000
+    assert second.prompt_tokens_details.cached_tokens > 0.9 * first.prompt_tokens
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_prefill_frees_the_model_within_a_second(client, base_url):
+    slow = {"model": "smollm2-135m", "messages": [{"role": "user", "content": "word " * 4_000}], "max_tokens": 500}
+    for seconds in (0.5, 1.5):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{base_url}/chat/completions", json=slow, timeout=seconds)
+    started = time.perf_counter()
+    client.chat.completions.create(model="smollm2-135m", messages=QUESTION, max_tokens=1)
+    # One prefill of some forty tokens; the abandoned one would take twenty seconds and more.
+    assert time.perf_counter() - started < 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "status", "param", "code"),
+    [
+        ({"model": "gpt-5"}, openai.NotFoundError, 404, "model", "model_not_found"),
+        ({"temperature": 9}, openai.BadRequestError, 400, "temperature", None),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "no"}}},
+            openai.BadRequestError,
+            400,
+            "tool_choice",
+            None,
+        ),
+        ({"n": 2}, openai.BadRequestError, 400, "n", "unsupported_parameter"),
+        (
+            {"messages": [{"role": "user", "content": "word " * 20_000}]},
+            openai.BadRequestError,
+            400,
+            "messages",
+            "context_length_exceeded",
+        ),
+    ],
+)
+def test_errors_are_the_sdks_own_exceptions(  # noqa: PLR0917  a table
+    client, changes, error, status, param, code
+):
+    options: Any = {"model": "smollm2-135m", "messages": QUESTION, "tools": [WEATHER]} | changes
+    with pytest.raises(error) as caught:
+        client.chat.completions.create(**options)
+    assert caught.value.status_code == status
+    assert caught.value.param == param
+    assert code is None or caught.value.code == code
+
+
+def test_an_unusable_schema_is_refused_by_its_tool_and_path(client):
+    broken = json.loads(json.dumps(WEATHER))
+    broken["function"]["parameters"]["properties"]["city"]["pattern"] = "("
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model="smollm2-135m", messages=QUESTION, tools=[WEATHER, broken | {}][1:])
+    assert caught.value.code == "invalid_function_parameters"
+    assert caught.value.param == "tools[0].function.parameters.properties.city"
+    assert "'get_weather'" in caught.value.message
+
+
+def test_two_chats_at_once_say_what_each_says_alone(base_url):
+    def ask(question, answers):
+        with openai.OpenAI(base_url=base_url, api_key="none") as client:
+            completion = client.chat.completions.create(
+                model="smollm2-135m", messages=[{"role": "user", "content": question}], temperature=0, max_tokens=60
+            )
+            answers[question] = completion.choices[0].message.content
+
+    questions = ["Tell me about the sea.", "What is a prime number?", "Name three birds.", "How is bread made?"]
+    alone: dict[str, str] = {}
+    for question in questions:
+        ask(question, alone)
+    together: dict[str, str] = {}
+    threads = [threading.Thread(target=ask, args=(question, together)) for question in questions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
