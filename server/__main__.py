@@ -60,10 +60,6 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     ] = None,
     max_queue: Annotated[int | None, typer.Option(help="Requests that may wait. [default: 64]")] = None,
     max_body_size: Annotated[str | None, typer.Option(help="Largest request body. [default: 4MiB]")] = None,
-    reproducible: Annotated[
-        bool | None,
-        typer.Option(help="Keep answers the same in any company; off, long prompts are read faster. [default: on]"),
-    ] = None,
     drain_timeout: Annotated[
         float | None, typer.Option(help="Seconds that running requests have after a stop. [default: 30]")
     ] = None,

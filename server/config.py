@@ -33,8 +33,7 @@ class Config(BaseSettings):
     """What `functiongate serve` can be told. Each field is a flag, FUNCTIONGATE_<FIELD>, and a key of the file.
 
     `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `api_key` is one key or
-    several, separated by commas; empty means that everyone may ask. `drain_timeout` is in seconds. `reproducible` keeps
-    an answer the same whatever else is in its batch, as far as the kernels allow, and reads long prompts more slowly.
+    several, separated by commas; empty means that everyone may ask. `drain_timeout` is in seconds.
     """
 
     model_config = SettingsConfigDict(
@@ -52,7 +51,6 @@ class Config(BaseSettings):
     api_key: Annotated[tuple[str, ...], NoDecode] = ()
     max_queue: Annotated[int, Field(ge=0)] = 64
     max_body_size: Annotated[ByteSize, Field(ge=1)] = ByteSize(4 << 20)
-    reproducible: bool = True
     drain_timeout: Annotated[float, Field(ge=0)] = 30.0
     cache_dir: Path | None = None
     verbose: bool = False

@@ -122,9 +122,6 @@ def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine
         n_ubatch=PREFILL_BATCH,
         # As many again stay resident after their answer, for the next request with the same beginning.
         n_seq_max=2 * config.parallel,
-        # Keys and values of one type make llama.cpp choose between three attention kernels by the number of rows and
-        # cells, with logits that differ by half a unit; of two types, it has one.
-        type_k="bf16" if config.reproducible else "f16",
         n_outputs_max=2 * config.parallel + MAX_DRAFT,
         n_threads=n_threads,
         n_threads_batch=n_threads,

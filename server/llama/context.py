@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from server.llama.model import Model
 
 FlashAttention = Literal["auto", "on", "off"]
-KVType = Literal["f32", "f16", "bf16", "q8_0"]
+KVType = Literal["f32", "f16", "q8_0"]
 
 
 class DecodeStatus(IntEnum):
@@ -261,5 +261,4 @@ def _flash_attention(c: Any, mode: FlashAttention) -> int:
 
 
 def _kv_type(c: Any, name: KVType) -> int:
-    bf16 = 30  # GGML_TYPE_BF16 of ggml.h, which the bindings do not name
-    return int({"f32": c.GGML_TYPE_F32, "f16": c.GGML_TYPE_F16, "bf16": bf16, "q8_0": c.GGML_TYPE_Q8_0}[name])
+    return int({"f32": c.GGML_TYPE_F32, "f16": c.GGML_TYPE_F16, "q8_0": c.GGML_TYPE_Q8_0}[name])

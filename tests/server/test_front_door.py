@@ -197,24 +197,3 @@ def test_an_unusable_schema_is_refused_by_its_tool_and_path(client):
     assert caught.value.code == "invalid_function_parameters"
     assert caught.value.param == "tools[0].function.parameters.properties.city"
     assert "'get_weather'" in caught.value.message
-
-
-def test_two_chats_at_once_say_what_each_says_alone(base_url):
-    def ask(question, answers):
-        with openai.OpenAI(base_url=base_url, api_key="none") as client:
-            completion = client.chat.completions.create(
-                model="smollm2-135m", messages=[{"role": "user", "content": question}], temperature=0, max_tokens=60
-            )
-            answers[question] = completion.choices[0].message.content
-
-    questions = ["Tell me about the sea.", "What is a prime number?", "Name three birds.", "How is bread made?"]
-    alone: dict[str, str] = {}
-    for question in questions:
-        ask(question, alone)
-    together: dict[str, str] = {}
-    threads = [threading.Thread(target=ask, args=(question, together)) for question in questions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert together == alone
