@@ -15,6 +15,7 @@ from chat_templates import (
     ToolCall,
     ToolCallArguments,
     ToolCallEnd,
+    ToolCallRetracted,
     ToolCallStart,
     fold,
     get_family,
@@ -104,6 +105,9 @@ def test_a_call_starts_once_streams_and_ends_once(family_id, text):
             case ToolCallEnd(index):
                 assert seen[index] == "open"
                 seen[index] = "ended"
+            case ToolCallRetracted(index):
+                assert index == max(seen)
+                del seen[index]  # it was no call: the next one takes its place
 
 
 CALL = ToolCall("get_weather", '{"city": "Paris"}')
