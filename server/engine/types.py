@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Vocabulary(Protocol):
-    """A model's tokens. Implemented by `server.llama.model.Vocabulary` and by the tests' byte tokenizer."""
+    """A model's tokens. Implemented by `server.llama.vocabulary.Vocabulary` and by the tests' byte tokenizer."""
 
     @property
     def pieces(self) -> Sequence[bytes]:
