@@ -8,29 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chat_templates.formats import CALL_KEYS
 from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
-from chat_templates.tape import Answer, Reading, Tape, json_as_content
-
-MAX_NAME = 256  # OpenAI allows 64; servers with prefixed names send more now and then
-MAX_HELD = 65_536  # characters of an object whose name comes after its arguments, or that may yet be retracted
+from chat_templates.tape import (
+    CALL_KEYS,
+    MAX_HELD,
+    MAX_NAME,
+    Answer,
+    OfferedNames,
+    Reading,
+    Tape,
+    json_as_content,
+)
 
 _UNESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-
-
-@dataclass(frozen=True, slots=True)
-class OfferedNames:
-    """The tools that a call may name; None when they are not known, and then any name will do."""
-
-    names: frozenset[str] | None
-
-    def has(self, name: str) -> bool:
-        """Whether a call of this name is a call."""
-        return self.names is None or name in self.names
-
-    def may_begin_with(self, prefix: str) -> bool:
-        """Whether some offered name begins so."""
-        return self.names is None or any(name.startswith(prefix) for name in self.names)
 
 
 @dataclass(slots=True)

@@ -1,44 +1,13 @@
-"""The output formats as data: what a family's model writes when it calls.
+"""The output formats as data: all that a family's model may write.
 
-Read by the parser (text → events) and by the grammar builder (tools → grammar), so that what is forced is what
-is understood. Knows no tool and no token. Sources of each format are named where a family uses it.
+Read by the parser (text → events) and by the grammar builder (tools → grammar). Knows no tool and no token.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-CALL_KEYS = ("arguments", "parameters")
-
-
-@dataclass(frozen=True, slots=True)
-class TaggedCall:
-    """The name in the opening tag, the arguments as its body: `<function=NAME>{…}</function>`."""
-
-    start: str
-    name_end: str
-    end: str
-    separator: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedCall:
-    r"""A JSON object with name and arguments between two markers: `<tool_call>\n{…}\n</tool_call>`.
-
-    `padding` stands between a marker and the object in the training text.
-    """
-
-    start: str
-    end: str
-    padding: str = "\n"
-    separator: str = "\n"
-
-
-@dataclass(frozen=True, slots=True)
-class BareCall:
-    """A JSON object with name and arguments and nothing around it."""
-
-    separator: str = "\n"
+from chat_templates.forms.form import CallForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +21,7 @@ class OutputFormat:
     unless the text was cut by a limit.
     """
 
-    call: TaggedCall | WrappedCall | BareCall
+    call: CallForm
     code_marker: str | None = None
     reasoning: tuple[str, str] | None = None
     stop: tuple[str, ...] = ()
@@ -62,10 +31,5 @@ class OutputFormat:
     @property
     def markers(self) -> tuple[str, ...]:
         """Texts that may be single tokens of the vocabulary and must then enter a grammar as such."""
-        match self.call:
-            case TaggedCall() | BareCall():
-                call_markers: tuple[str, ...] = ()
-            case WrappedCall(start, end):
-                call_markers = (start, end)
         code = (self.code_marker,) if self.code_marker else ()
-        return call_markers + code
+        return self.call.markers + code

@@ -11,11 +11,12 @@ content if that text is a JSON value that is no call, back to the tape if it was
 
 from __future__ import annotations
 
-from chat_templates.call_object import MAX_HELD, MAX_NAME, CallObject, OfferedNames
 from chat_templates.events import Event
-from chat_templates.formats import BareCall, OutputFormat, TaggedCall, WrappedCall
-from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
-from chat_templates.tape import Answer, Reading, Tape, held_tail, json_as_content
+from chat_templates.formats import OutputFormat
+from chat_templates.forms.bare import BareCall
+from chat_templates.json_calls import read_calls, read_end_tag
+from chat_templates.json_scanner import WHITESPACE
+from chat_templates.tape import MAX_HELD, OfferedNames, ParserState, Reading, held_tail
 
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 FENCE = "```"
@@ -25,11 +26,13 @@ class OutputParser:
     """Reads one answer. `feed` as text arrives, then `finish` once; each returns the events completed by it."""
 
     def __init__(self, output: OutputFormat, tool_names: frozenset[str] | None) -> None:
+        offered = OfferedNames(tool_names)
         self._format = output
-        self._offered = OfferedNames(tool_names)
-        self._tape = Tape()
-        self._answer = Answer()
-        self._markers = _markers(output, self._offered)
+        self._state = ParserState(offered, output.stop, output.passes_unknown_names, output.keeps_cut_calls)
+        self._tape = self._state.tape
+        self._answer = self._state.answer
+        self._openings = output.call.openings(offered)
+        self._markers = _markers(output, offered)
         self._machine = self._read()
         next(self._machine)
 
@@ -81,15 +84,13 @@ class OutputParser:
             yield from self._code()
         elif output.reasoning and marker == output.reasoning[0]:
             yield from self._reasoning(output.reasoning[1])
-        elif isinstance(output.call, TaggedCall) and marker == output.call.start:
-            yield from self._tagged(output.call)
-        elif isinstance(output.call, WrappedCall) and marker == output.call.start:
-            yield from self._wrapped(output.call)
+        elif marker in self._openings:
+            yield from output.call.read(self._state, marker)
         elif marker == FENCE:
             yield from self._fence()
         else:
             self._tape.give_back(marker)
-            yield from self._calls("")
+            yield from read_calls(self._state, "")
 
     # --- code --------------------------------------------------------------------------------------------------------
 
@@ -113,8 +114,7 @@ class OutputParser:
 
     def _reasoning(self, end: str) -> Reading[None]:
         """Stream reasoning, but hold it from a call's marker on: in a block that is never closed it is a call."""
-        call = self._format.call
-        openers = (call.start,) if isinstance(call, WrappedCall) else ()
+        openers = self._openings
         pending = ""  # white space and the possible beginning of a marker
         is_first = True  # the first delta loses the white space after the opening marker
         while (c := (yield from self._tape.next())) is not None:
@@ -146,89 +146,7 @@ class OutputParser:
         _, c = yield from self._tape.next_solid()
         self._tape.give_back(c)
 
-    # --- <function=NAME>{…}</function> -------------------------------------------------------------------------------
-
-    def _tagged(self, call: TaggedCall) -> Reading[None]:
-        name = ""
-        while not name.endswith(call.name_end):
-            c = yield from self._tape.next()
-            if c is None:
-                if not (self._tape.was_cut or self._format.keeps_cut_calls):
-                    self._answer.content(call.start + name)
-                return
-            if c in "<{\n" or len(name) > MAX_NAME:
-                self._answer.content(call.start + name)
-                self._tape.give_back(c)
-                return
-            name += c
-        bare_name = name.removesuffix(call.name_end).strip()
-        if not bare_name or not (self._format.passes_unknown_names or self._offered.has(bare_name)):
-            self._answer.content(call.start + name)
-            return
-        yield from self._tagged_arguments(self._answer.start_call(bare_name), call.end)
-
-    def _tagged_arguments(self, index: int, end: str) -> Reading[None]:
-        _, c = yield from self._tape.next_solid()
-        self._tape.give_back(c)
-        if c != "{":
-            yield from self._raw_arguments(index, end, blank="{}")
-            return
-        scanner = JsonScanner()
-        while (c := (yield from self._tape.next())) is not None:
-            scan = scanner.push(c)
-            if scan is Scan.INVALID:
-                self._tape.give_back(c)
-                yield from self._raw_arguments(index, end, blank="")
-                return
-            self._answer.arguments(index, c)
-            if scan is Scan.DONE:
-                self._answer.end_call(index)
-                yield from self._end_tag(end)
-                return
-
-    def _raw_arguments(self, index: int, end: str, blank: str) -> Reading[None]:
-        """Arguments that are not JSON: verbatim up to the end tag, white space before it dropped.
-
-        `blank` stands for arguments that are only white space: clients parse the arguments of every call.
-        """
-        held = ""
-        while (c := (yield from self._tape.next())) is not None:
-            held += c
-            if held.endswith(end):
-                self._answer.arguments(index, held.removesuffix(end).rstrip() or blank)
-                self._answer.end_call(index)
-                return
-            keep = held_tail(held, (end,), also=WHITESPACE)
-            if len(held) > keep:
-                self._answer.arguments(index, held[: len(held) - keep])
-                held = held[len(held) - keep :]
-                blank = ""
-        self._answer.arguments(index, held.rstrip())
-
-    def _end_tag(self, end: str) -> Reading[None]:
-        """Read an end tag if one comes; a missing one does not unmake a complete call."""
-        space, c = yield from self._tape.next_solid()
-        seen = ""
-        while c is not None and end.startswith(seen + c):
-            seen += c
-            if seen == end:
-                return
-            c = yield from self._tape.next()
-        if not (c is None and self._tape.was_cut):
-            self._tape.give_back(space + seen + (c or ""))
-
-    # --- JSON objects that are calls ---------------------------------------------------------------------------------
-
-    def _wrapped(self, call: WrappedCall) -> Reading[None]:
-        space, c = yield from self._tape.next_solid()
-        self._tape.give_back(c)
-        if c is None and self._tape.was_cut:
-            return
-        if c is None or c not in "{[":
-            self._answer.content(call.start + space)
-            return
-        if (yield from self._calls(call.start + space)):
-            yield from self._end_tag(call.end)
+    # --- near misses --------------------------------------------------------------------------------------------------
 
     def _fence(self) -> Reading[None]:
         """A code fence around calls vanishes; around anything else it is content."""
@@ -244,50 +162,8 @@ class OutputParser:
         if c is None or c not in "{[":
             self._answer.content(opening + space)
             return
-        if (yield from self._calls(opening + space)):
-            yield from self._end_tag(FENCE)
-
-    def _calls(self, opening: str) -> Reading[bool]:
-        """Calls as JSON objects, alone, separated or in an array, after an `opening` that is theirs or content.
-
-        True if there was a call. What follows the last call is left on the tape.
-        """
-        array = JsonScanner()
-        c = yield from self._tape.next()
-        if c == "[":
-            array.push("[")
-            space, c = yield from self._tape.next_solid()
-            opening += "[" + space
-            if c != "{":
-                self._answer.content(opening)
-                self._tape.give_back(c)
-                yield from json_as_content(self._tape, self._answer, array)
-                return False
-        n_calls = self._answer.n_calls
-        while c == "{":
-            if not (yield from CallObject(self._tape, self._answer, self._offered, opening).read()):
-                if array.depth:
-                    array.push("0")  # whatever the element was, a value
-                    yield from json_as_content(self._tape, self._answer, array)
-                break
-            opening, c = yield from self._separator(in_array=array.depth > 0)
-        return self._answer.n_calls > n_calls
-
-    def _separator(self, *, in_array: bool) -> Reading[tuple[str, str | None]]:
-        """What stands between this call and a next one, and that one's brace; nothing if no next one comes."""
-        space, c = yield from self._tape.next_solid()
-        if in_array and c == "]":
-            return "", None
-        if c == "{":
-            return space, c
-        if c is None or c not in ",;":
-            self._tape.give_back(space + (c or ""))
-            return "", None
-        after, following = yield from self._tape.next_solid()
-        if following == "{":
-            return space + c + after, following
-        self._tape.give_back(space + c + after + (following or ""))
-        return "", None
+        if (yield from read_calls(self._state, opening + space)):
+            yield from read_end_tag(self._state, FENCE)
 
 
 def _without_lead(text: str, is_first: bool) -> str:
@@ -299,9 +175,7 @@ def _markers(output: OutputFormat, offered: OfferedNames) -> tuple[str, ...]:
 
     JSON outside the family's markers can be a call only by an offered name, or if it is the family's own form.
     """
-    markers = [*output.stop]
-    if not isinstance(output.call, BareCall) and offered.names != frozenset():
-        markers.append(output.call.start)
+    markers = [*output.stop, *output.call.openings(offered)]
     if output.code_marker:
         markers.append(output.code_marker)
     if output.reasoning:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chat_templates.events import (
@@ -20,6 +21,10 @@ from chat_templates.events import (
     merge,
 )
 from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
+
+CALL_KEYS = ("arguments", "parameters")
+MAX_NAME = 256  # OpenAI allows 64; servers with prefixed names send more now and then
+MAX_HELD = 65_536  # characters of an object whose name comes after its arguments, or that may yet be retracted
 
 T = TypeVar("T")
 Reading = Generator[None, str | None, T]
@@ -131,6 +136,36 @@ class Answer:
         self._has_content = True
         self._events.append(ToolCallRetracted(index, self._space + raw))
         self._space = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedNames:
+    """The tools that a call may name; None when they are not known, and then any name will do."""
+
+    names: frozenset[str] | None
+
+    def has(self, name: str) -> bool:
+        """Whether a call of this name is a call."""
+        return self.names is None or name in self.names
+
+    def may_begin_with(self, prefix: str) -> bool:
+        """Whether some offered name begins so."""
+        return self.names is None or any(name.startswith(prefix) for name in self.names)
+
+
+@dataclass(slots=True)
+class ParserState:
+    """What the readers of one answer share: where they read, where they tell, and what may be a call.
+
+    For `passes_unknown_names` and `keeps_cut_calls` see `OutputFormat`.
+    """
+
+    offered: OfferedNames
+    stop: tuple[str, ...]
+    passes_unknown_names: bool
+    keeps_cut_calls: bool
+    tape: Tape = field(default_factory=Tape)
+    answer: Answer = field(default_factory=Answer)
 
 
 def json_as_content(tape: Tape, answer: Answer, scanner: JsonScanner) -> Reading[None]:

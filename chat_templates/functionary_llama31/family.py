@@ -7,7 +7,8 @@ line of the system turn (`Reasoning Mode`), which the pseudo-tool `{"type": "rea
 from dataclasses import replace
 
 from chat_templates.family import Family, template_source
-from chat_templates.formats import OutputFormat, TaggedCall
+from chat_templates.formats import OutputFormat
+from chat_templates.forms.tagged import TaggedCall
 from chat_templates.render import ArgumentsAs
 
 V31 = Family(

@@ -14,7 +14,8 @@ from typing import Any
 
 from chat_templates.errors import TemplateFileError
 from chat_templates.family import Family, template_source
-from chat_templates.formats import BareCall, OutputFormat
+from chat_templates.formats import OutputFormat
+from chat_templates.forms.bare import BareCall
 from chat_templates.render import (
     ArgumentsAs,
     Message,

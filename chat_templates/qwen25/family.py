@@ -1,7 +1,8 @@
 """Qwen2.5 as data. Source: the chat template of Qwen2.5-7B-Instruct; output rules as in vLLM's hermes parser tests."""
 
 from chat_templates.family import Family, template_source
-from chat_templates.formats import OutputFormat, WrappedCall
+from chat_templates.formats import OutputFormat
+from chat_templates.forms.wrapped import WrappedCall
 from chat_templates.render import ArgumentsAs
 
 QWEN25 = Family(

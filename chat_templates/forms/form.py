@@ -1,0 +1,96 @@
+"""What every form of a call can do: be read off a tape and be written into a grammar.
+
+Knows no family. Law: whatever a form's grammar allows, its reader reads as the same calls.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chat_templates.lark import LarkGrammar
+from chat_templates.tape import OfferedNames, ParserState, Reading
+
+Function = Mapping[str, Any]
+
+
+class CallForm(ABC):
+    """A form of calls. The forms are frozen dataclasses of the texts that they are made of."""
+
+    __slots__ = ()
+
+    separator: str
+    """What stands between two calls of one answer in the training text."""
+
+    # --- as data -----------------------------------------------------------------------------------------------------
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """Texts that may be single tokens of a vocabulary, and must then enter a grammar as such."""
+        return ()
+
+    # --- read --------------------------------------------------------------------------------------------------------
+
+    def openings(self, offered: OfferedNames) -> tuple[str, ...]:  # noqa: ARG002  a form may look at the names
+        """The texts that take the parser out of plain content and to `read`. Near misses are the parser's own."""
+        return ()
+
+    @abstractmethod
+    def read(self, state: ParserState, opening: str) -> Reading[None]:
+        """Read on after one of the `openings`: tell calls, or give the text up as content."""
+
+    # --- written into a grammar --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def around(self, name: str) -> tuple[str, str]:
+        """The texts before and after the arguments of one call of this name."""
+
+    def call(self, grammar: LarkGrammar, function: Function) -> str:
+        """The body of a rule: one call from its first character to its last."""
+        start, end = self.around(function["name"])
+        return f"{grammar.literal(start)} {grammar.arguments(function)} {grammar.literal(end)}".strip()
+
+    def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
+        """The body of a rule: an answer that is one call or, when `parallel`, one or more. `call` is a rule."""
+        return grammar.numbered(f"{call} {self.more(grammar, call)}") if parallel else call
+
+    def more(self, grammar: LarkGrammar, call: str) -> str:
+        """Any number of further calls. A line break may also end the answer: only a call's own beginning commits."""
+        separator = grammar.literal(self.separator)
+        at_end = f" {separator}?" if self.separator.isspace() else ""
+        return f"({separator} {call})*{at_end}"
+
+    def leads(self, grammar: LarkGrammar, functions: Sequence[Function], call: str, *, parallel: bool) -> list[str]:
+        """Bodies of rules: free text that leads into calls of this form, and the calls to the end of the answer.
+
+        The free text is the terminal TEXT, or belongs to a lazy lexeme that ends where nothing but a call can follow.
+        Empty for forms that only the parser's near misses tell from text.
+        """
+        del grammar, functions, call, parallel
+        return []
+
+
+class MarkedForm(CallForm):
+    """A form whose calls begin with a marker that ordinary text does not contain."""
+
+    __slots__ = ()
+
+    start: str
+
+    def openings(self, offered: OfferedNames) -> tuple[str, ...]:
+        """The marker, unless no call can be meant."""
+        return () if offered.names == frozenset() else (self.start,)
+
+    def leads(self, grammar: LarkGrammar, functions: Sequence[Function], call: str, *, parallel: bool) -> list[str]:
+        """Text up to and including the marker, then the rest of the call, then further calls."""
+        rests = []
+        for function in functions:
+            before, after = self.around(function["name"])
+            rest = before.removeprefix(self.start)
+            rests.append(f"{grammar.literal(rest)} {grammar.arguments(function)} {grammar.literal(after)}".strip())
+        if not rests:
+            return []
+        rest_of_call = grammar.rule("native_rest", " | ".join(rests))
+        more = self.more(grammar, call) if parallel else ""
+        return [f"{head} {rest_of_call} {more}".rstrip() for head in grammar.text_up_to(self.start)]

@@ -1,0 +1,85 @@
+"""The name in the opening tag, the arguments as its body: `<function=NAME>{…}</function>`.
+
+Source: MeetKai/functionary, `llama31_prompt_template.py` and its tests; where that parser loses data, ours does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chat_templates.forms.form import MarkedForm
+from chat_templates.json_calls import read_end_tag
+from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
+from chat_templates.tape import MAX_NAME, ParserState, Reading, held_tail
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedCall(MarkedForm):
+    """Calls between a tag that carries the name and an end tag."""
+
+    start: str
+    name_end: str
+    end: str
+    separator: str = ""
+
+    def around(self, name: str) -> tuple[str, str]:
+        """See `CallForm.around`."""
+        return self.start + name + self.name_end, self.end
+
+    def read(self, state: ParserState, opening: str) -> Reading[None]:
+        """The name up to the end of its tag, then the arguments."""
+        name = ""
+        while not name.endswith(self.name_end):
+            c = yield from state.tape.next()
+            if c is None:
+                if not (state.tape.was_cut or state.keeps_cut_calls):
+                    state.answer.content(opening + name)
+                return
+            if c in "<{\n" or len(name) > MAX_NAME:
+                state.answer.content(opening + name)
+                state.tape.give_back(c)
+                return
+            name += c
+        bare_name = name.removesuffix(self.name_end).strip()
+        if not bare_name or not (state.passes_unknown_names or state.offered.has(bare_name)):
+            state.answer.content(opening + name)
+            return
+        yield from self._arguments(state, state.answer.start_call(bare_name))
+
+    def _arguments(self, state: ParserState, index: int) -> Reading[None]:
+        _, c = yield from state.tape.next_solid()
+        state.tape.give_back(c)
+        if c != "{":
+            yield from self._raw_arguments(state, index, blank="{}")
+            return
+        scanner = JsonScanner()
+        while (c := (yield from state.tape.next())) is not None:
+            scan = scanner.push(c)
+            if scan is Scan.INVALID:
+                state.tape.give_back(c)
+                yield from self._raw_arguments(state, index, blank="")
+                return
+            state.answer.arguments(index, c)
+            if scan is Scan.DONE:
+                state.answer.end_call(index)
+                yield from read_end_tag(state, self.end)
+                return
+
+    def _raw_arguments(self, state: ParserState, index: int, blank: str) -> Reading[None]:
+        """Arguments that are not JSON: verbatim up to the end tag, white space before it dropped.
+
+        `blank` stands for arguments that are only white space: clients parse the arguments of every call.
+        """
+        held = ""
+        while (c := (yield from state.tape.next())) is not None:
+            held += c
+            if held.endswith(self.end):
+                state.answer.arguments(index, held.removesuffix(self.end).rstrip() or blank)
+                state.answer.end_call(index)
+                return
+            keep = held_tail(held, (self.end,), also=WHITESPACE)
+            if len(held) > keep:
+                state.answer.arguments(index, held[: len(held) - keep])
+                held = held[len(held) - keep :]
+                blank = ""
+        state.answer.arguments(index, held.rstrip())

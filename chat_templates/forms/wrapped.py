@@ -1,0 +1,43 @@
+r"""A JSON object with name and arguments between two markers: `<tool_call>\n{…}\n</tool_call>`.
+
+Source: the Hermes function-calling format as in the templates of Hermes-2-Pro and Qwen2.5, and vLLM's parser tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chat_templates.forms.form import MarkedForm
+from chat_templates.json_calls import object_head, read_calls, read_end_tag
+from chat_templates.tape import ParserState, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedCall(MarkedForm):
+    """Calls between two markers. `padding` stands between a marker and the object in the training text."""
+
+    start: str
+    end: str
+    padding: str = "\n"
+    separator: str = "\n"
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """See `CallForm.markers`."""
+        return (self.start, self.end)
+
+    def around(self, name: str) -> tuple[str, str]:
+        """See `CallForm.around`."""
+        return f"{self.start}{self.padding}{object_head(name)}", f"}}{self.padding}{self.end}"
+
+    def read(self, state: ParserState, opening: str) -> Reading[None]:
+        """One object, several, or an array of them, then the end marker."""
+        space, c = yield from state.tape.next_solid()
+        state.tape.give_back(c)
+        if c is None and state.tape.was_cut:
+            return
+        if c is None or c not in "{[":
+            state.answer.content(opening + space)
+            return
+        if (yield from read_calls(state, opening + space)):
+            yield from read_end_tag(state, self.end)

@@ -1,0 +1,74 @@
+"""JSON objects that are calls: alone, one after another, or in an array. Read by every form that carries JSON.
+
+Knows the tape and the offered names; no marker of any family.
+"""
+
+from __future__ import annotations
+
+import json
+
+from chat_templates.call_object import CallObject
+from chat_templates.json_scanner import JsonScanner
+from chat_templates.tape import CALL_KEYS, ParserState, Reading, json_as_content
+
+
+def object_head(name: str, arguments_key: str = CALL_KEYS[0]) -> str:
+    """The beginning of a call's object, up to its arguments, as `json.dumps` prints it."""
+    return f'{{"name": {json.dumps(name, ensure_ascii=False)}, "{arguments_key}": '
+
+
+def read_calls(state: ParserState, opening: str) -> Reading[bool]:
+    """Calls as JSON objects, alone, separated or in an array, after an `opening` that is theirs or content.
+
+    True if there was a call. What follows the last call is left on the tape.
+    """
+    array = JsonScanner()
+    c = yield from state.tape.next()
+    if c == "[":
+        array.push("[")
+        space, c = yield from state.tape.next_solid()
+        opening += "[" + space
+        if c != "{":
+            state.answer.content(opening)
+            state.tape.give_back(c)
+            yield from json_as_content(state.tape, state.answer, array)
+            return False
+    n_calls = state.answer.n_calls
+    while c == "{":
+        if not (yield from CallObject(state.tape, state.answer, state.offered, opening).read()):
+            if array.depth:
+                array.push("0")  # whatever the element was, a value
+                yield from json_as_content(state.tape, state.answer, array)
+            break
+        opening, c = yield from _separator(state, in_array=array.depth > 0)
+    return state.answer.n_calls > n_calls
+
+
+def _separator(state: ParserState, *, in_array: bool) -> Reading[tuple[str, str | None]]:
+    """What stands between this call and a next one, and that one's brace; nothing if no next one comes."""
+    space, c = yield from state.tape.next_solid()
+    if in_array and c == "]":
+        return "", None
+    if c == "{":
+        return space, c
+    if c is None or c not in ",;":
+        state.tape.give_back(space + (c or ""))
+        return "", None
+    after, following = yield from state.tape.next_solid()
+    if following == "{":
+        return space + c + after, following
+    state.tape.give_back(space + c + after + (following or ""))
+    return "", None
+
+
+def read_end_tag(state: ParserState, end: str) -> Reading[None]:
+    """Read an end tag if one comes; a missing one does not unmake a complete call."""
+    space, c = yield from state.tape.next_solid()
+    seen = ""
+    while c is not None and end.startswith(seen + c):
+        seen += c
+        if seen == end:
+            return
+        c = yield from state.tape.next()
+    if not (c is None and state.tape.was_cut):
+        state.tape.give_back(space + seen + (c or ""))

@@ -1,0 +1,77 @@
+"""One llguidance Lark grammar under construction: named rules, literals with special tokens, tools' arguments.
+
+Knows Lark's syntax and JSON Schema; no format and no vocabulary, except which texts are single tokens. Law: a text
+that is a special token enters as a token, since as a string it could never match.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from chat_templates.schema import arguments_schema, one_line
+
+
+class LarkGrammar:
+    """Collects the rules of one grammar. Rules are named in the order in which they are made.
+
+    The terminal TEXT, any text at all, is always there.
+    """
+
+    def __init__(self, special_tokens: Collection[str]) -> None:
+        self.special_tokens = frozenset(special_tokens)
+        self._rules: dict[str, str] = {}
+        self._arguments: dict[str, str] = {}
+
+    def text(self) -> str:
+        """The grammar, its start rule being `start`."""
+        rules = (f"{head}: {body}\n" for head, body in self._rules.items())
+        return "%llguidance {}\n" + "".join(rules) + "TEXT: /(.|\\n)*/\n"
+
+    def rule(self, name: str, body: str, *, options: str = "") -> str:
+        """Add a rule, once; returns its name."""
+        self._rules[f"{name}{options}"] = body
+        return name
+
+    def numbered(self, body: str, *, options: str = "") -> str:
+        """Add a rule under a name of its own; returns the name."""
+        return self.rule(f"r{len(self._rules)}", body, options=options)
+
+    def json(self, schema: Mapping[str, Any]) -> str:
+        """A rule for values of this schema."""
+        return self.numbered("%json " + json.dumps(schema, ensure_ascii=False))
+
+    def literal(self, text: str) -> str:
+        """Text as Lark strings, its special tokens as tokens."""
+        tokens = [t for t in self.special_tokens if t in text]
+        if not tokens:
+            return quoted(text)
+        pieces = re.split("(" + "|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) + ")", text)
+        return " ".join(p if p in self.special_tokens else quoted(p) for p in pieces if p)
+
+    def arguments(self, function: Mapping[str, Any]) -> str:
+        """The rule of a tool's arguments as one line of JSON, made once."""
+        name = function["name"]
+        if name not in self._arguments:
+            self._arguments[name] = self.json(one_line(arguments_schema(function.get("parameters"))))
+        return self._arguments[name]
+
+    def text_up_to(self, marker: str) -> list[str]:
+        """Bodies for free text up to and including a marker: as text, and as a token where it is one.
+
+        A marker that is a token can also be spelled out in text tokens, and small models do.
+        """
+        spelled = self.numbered(f"/(.|\\n)*{lark_regex(marker)}/", options="[lazy]")
+        return [spelled, f"TEXT {marker}"] if marker in self.special_tokens else [spelled]
+
+
+def quoted(text: str) -> str:
+    """A text as a Lark string; nothing for no text."""
+    return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+def lark_regex(text: str) -> str:
+    """A text as part of a Lark `/…/` terminal."""
+    return re.escape(text).replace("/", r"\/").replace("\n", r"\n")
