@@ -6,7 +6,7 @@ may be single tokens of the model's vocabulary (`special_tokens`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib.resources import files
@@ -30,7 +30,9 @@ from chat_templates.render import (
 class Family:
     """One model family.
 
-    `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token and `variables`.
+    `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token and `variables`
+    (constants and functions). `prepare` turns the normalised messages into what the template's format can print: ids
+    of the right length, one call a turn.
     `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not.
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
     are the tool types besides "function" that the family understands.
@@ -47,6 +49,7 @@ class Family:
     eos_token: str = ""
     special_tokens: frozenset[str] = frozenset()
     variables: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None
     pseudo_tools: frozenset[str] = frozenset()
     example_model: str = ""
 
@@ -73,9 +76,10 @@ class Family:
         `today` is the date for templates that print one (default: the system's). Raises `TemplateRequestError` naming
         a message's or a tool's field, and `TemplateFileError` when the template itself fails.
         """
+        normalised = normalise_messages(messages, self.arguments_as)
         variables = {
             **self.variables,
-            "messages": normalise_messages(messages, self.arguments_as),
+            "messages": self.prepare(normalised) if self.prepare else normalised,
             "tools": normalise_tools(tools),
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,
