@@ -62,6 +62,12 @@ FAMILIES: Mapping[str, str] = {
     "functionary-v4r": "chat_templates.functionary_llama31.family:V4R",
     "functionary-v3.1": "chat_templates.functionary_llama31.family:V31",
     "qwen2.5": "chat_templates.qwen25.family:QWEN25",
+    "qwen3": "chat_templates.qwen3.family:QWEN3",
+    "hermes-2-pro": "chat_templates.hermes.family:HERMES_2_PRO",
+    "arch-function": "chat_templates.arch_function.family:ARCH_FUNCTION",
+    "arch-agent": "chat_templates.qwen25.family:ARCH_AGENT",
+    "llama-3.1": "chat_templates.llama3.family:LLAMA_31",
+    "llama-3.2": "chat_templates.llama3.family:LLAMA_32",
     "generic": "chat_templates.generic.family:GENERIC",
 }
 

@@ -22,6 +22,7 @@ from chat_templates.render import (
     function_tools,
     normalise_messages,
     normalise_tools,
+    refuse,
     render_template,
 )
 
@@ -31,7 +32,7 @@ class Family:
     """One model family.
 
     `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token and `variables`
-    (constants and functions). `prepare` turns the normalised messages into what the template's format can print: ids
+    (constants and functions); it calls `refuse(message, param)` on what its format cannot say. `prepare` turns the normalised messages into what the template's format can print: ids
     of the right length, one call a turn.
     `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not.
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
@@ -84,6 +85,7 @@ class Family:
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,
+            "refuse": refuse,
         }
         return render_template(self.template, variables, today=today or date.today())  # noqa: DTZ011  the user's day
 
@@ -91,8 +93,9 @@ class Family:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""
         if tools is None:
             return OutputParser(self.output, None)
-        output = self.output if has_code_interpreter(tools) else replace(self.output, code_marker=None)
-        return OutputParser(output, tool_names(tools))
+        if has_code_interpreter(tools):
+            return OutputParser(self.output, tool_names(tools) | {"python"})
+        return OutputParser(replace(self.output, code_marker=None), tool_names(tools))
 
     def grammar(
         self,

@@ -55,10 +55,11 @@ def build_grammar(
     list allow no call. Nothing is compiled here: a schema that cannot be enforced shows when the grammar is compiled.
     """
     grammar = LarkGrammar(special_tokens)
+    thought = _thought(grammar, output)
     if tool_choice == "none" or not (functions or allows_code):
         if response_schema is None:
             return None
-        grammar.rule("start", grammar.json(content_schema(response_schema)))
+        grammar.rule("start", f"{thought} {grammar.json(content_schema(response_schema))}".lstrip())
         return grammar.text()
     if not isinstance(tool_choice, str):
         name = tool_choice["function"]["name"]
@@ -67,8 +68,20 @@ def build_grammar(
         parallel = False
     code_marker = output.code_marker if allows_code else None
     answer = _Answer(grammar, output.call, tuple(functions), code_marker, parallel)
-    grammar.rule("start", answer.auto(response_schema) if tool_choice == "auto" else answer.calls())
+    body = answer.auto(response_schema) if tool_choice == "auto" else answer.calls()
+    grammar.rule("start", f"{thought} ({body})" if thought else body)
     return grammar.text()
+
+
+def _thought(grammar: LarkGrammar, output: OutputFormat) -> str:
+    """What may precede every answer of a model whose vocabulary marks reasoning; nothing for other models.
+
+    Free text never contains special tokens, so without this such a model could not think under any grammar.
+    """
+    if output.reasoning is None or not grammar.special_tokens.issuperset(output.reasoning):
+        return ""
+    begin, end = output.reasoning
+    return grammar.rule("thought", rf"({begin} TEXT {end} /\n{{0,2}}/)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,7 @@ class _Answer:
         grammar = self.grammar
         if response_schema is not None:
             if isinstance(self.form, BareCall):
-                return grammar.json(call_or_content_schema(self.functions, CALL_KEYS[0], response_schema))
+                return grammar.json(call_or_content_schema(self.functions, self.form.arguments_key, response_schema))
             return f"{self.calls()} | {grammar.json(content_schema(response_schema))}"
         leads = self.form.leads(grammar, self.functions, self._one_call(), parallel=self.parallel)
         if self.code_marker is not None:

@@ -80,12 +80,12 @@ class OutputParser:
         output = self._format
         if marker in output.stop:
             return
-        if marker == output.code_marker:
+        if marker in self._openings:
+            yield from output.call.read(self._state, marker)
+        elif marker == output.code_marker:
             yield from self._code()
         elif output.reasoning and marker == output.reasoning[0]:
             yield from self._reasoning(output.reasoning[1])
-        elif marker in self._openings:
-            yield from output.call.read(self._state, marker)
         elif marker == FENCE:
             yield from self._fence()
         else:

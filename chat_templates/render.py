@@ -196,6 +196,11 @@ def _raise_exception(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
 
 
+def refuse(message: str, param: str) -> NoReturn:
+    """For the templates of families: raises `TemplateRequestError`."""
+    raise TemplateRequestError(message, param=param)
+
+
 def environment(today: date) -> jinja2.sandbox.ImmutableSandboxedEnvironment:
     """The environment of Hugging Face's chat templates, with the date passed in."""
     env = jinja2.sandbox.ImmutableSandboxedEnvironment(
