@@ -31,9 +31,9 @@ from chat_templates.render import (
 class Family:
     """One model family.
 
-    `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token and `variables`
-    (constants and functions); it calls `refuse(message, param)` on what its format cannot say. `prepare` turns the normalised messages into what the template's format can print: ids
-    of the right length, one call a turn.
+    `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token, eos_token and
+    `variables` (constants and functions); it calls `refuse(message, param)` on what its format cannot say. `prepare`
+    turns the normalised messages into what the format can print: ids of the right length, one call a turn.
     `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not.
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
     are the tool types besides "function" that the family understands.

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from chat_templates.forms.bare import BareCall
 from chat_templates.json_calls import read_calls
-from chat_templates.json_scanner import WHITESPACE
-from chat_templates.tape import MAX_HELD, MAX_NAME, OfferedNames, ParserState, Reading, held_tail
+from chat_templates.tape import MAX_HELD, MAX_NAME, Ends, OfferedNames, ParserState, Reading, read_until
 
 PYTHON_TAG = "<|python_tag|>"
 _CALL = ".call("
@@ -85,22 +84,17 @@ class LlamaCall(BareCall):
         state.answer.end_call(index)
 
     def _code(self, state: ParserState) -> Reading[None]:
-        """Everything up to the end of the turn, escaped into `{"code": …}` as it comes; white space around it dropped."""
+        """Everything up to the end of the turn, escaped into `{"code": …}` as it comes; no white space around it."""
         index = state.answer.start_call("python")
         state.answer.arguments(index, '{"code": "')
         _, c = yield from state.tape.next_solid()
         state.tape.give_back(c)
-        held = ""
-        while (c := (yield from state.tape.next())) is not None:
-            held += c
-            if held.endswith(state.stop):
-                held = next(held.removesuffix(stop) for stop in state.stop if held.endswith(stop))
-                break
-            keep = held_tail(held, state.stop, also=WHITESPACE)
-            state.answer.arguments(index, _escaped(held[: len(held) - keep]))
-            held = held[len(held) - keep :]
-        state.answer.arguments(index, _escaped(held.rstrip(WHITESPACE)))
-        if c is None and state.tape.was_cut:
+
+        def tell(text: str) -> None:
+            state.answer.arguments(index, _escaped(text))
+
+        _, stop = yield from read_until(state.tape, Ends(state.stop), tell)
+        if stop is None and state.tape.was_cut:
             return
         state.answer.arguments(index, '"}')
         state.answer.end_call(index)

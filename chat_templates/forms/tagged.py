@@ -6,11 +6,12 @@ Source: MeetKai/functionary, `llama31_prompt_template.py` and its tests; where t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from chat_templates.forms.form import MarkedForm
 from chat_templates.json_calls import read_end_tag
-from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
-from chat_templates.tape import MAX_NAME, ParserState, Reading, held_tail
+from chat_templates.json_scanner import JsonScanner, Scan
+from chat_templates.tape import MAX_NAME, Ends, ParserState, Reading, read_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,19 @@ class TaggedCall(MarkedForm):
         if c != "{":
             yield from self._raw_arguments(state, index, blank="{}")
             return
+        tell = partial(state.answer.arguments, index)
         scanner = JsonScanner()
-        while (c := (yield from state.tape.next())) is not None:
+        while True:
+            tell(state.tape.run(scanner.plain))
+            c = yield from state.tape.next()
+            if c is None:
+                return
             scan = scanner.push(c)
             if scan is Scan.INVALID:
                 state.tape.give_back(c)
                 yield from self._raw_arguments(state, index, blank="")
                 return
-            state.answer.arguments(index, c)
+            tell(c)
             if scan is Scan.DONE:
                 state.answer.end_call(index)
                 yield from read_end_tag(state, self.end)
@@ -70,16 +76,15 @@ class TaggedCall(MarkedForm):
 
         `blank` stands for arguments that are only white space: clients parse the arguments of every call.
         """
-        held = ""
-        while (c := (yield from state.tape.next())) is not None:
-            held += c
-            if held.endswith(self.end):
-                state.answer.arguments(index, held.removesuffix(self.end).rstrip() or blank)
-                state.answer.end_call(index)
-                return
-            keep = held_tail(held, (self.end,), also=WHITESPACE)
-            if len(held) > keep:
-                state.answer.arguments(index, held[: len(held) - keep])
-                held = held[len(held) - keep :]
-                blank = ""
-        state.answer.arguments(index, held.rstrip())
+        n_told = 0
+
+        def tell(text: str) -> None:
+            nonlocal n_told
+            n_told += len(text)
+            state.answer.arguments(index, text)
+
+        _, end = yield from read_until(state.tape, Ends((self.end,)), tell)
+        if end is not None:
+            if not n_told:
+                tell(blank)
+            state.answer.end_call(index)

@@ -34,22 +34,16 @@ def signature(function: Mapping[str, Any]) -> str:
 
 def python_type(schema: Any) -> str:
     """The Python type that the template prints for a schema."""
-    if not isinstance(schema, Mapping):
-        return _NONE
-    kind = schema.get("type")
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
     if isinstance(kind, list):
         return "Union[" + ",".join(python_type({"type": k}) for k in kind) + "]"
-    match kind:
-        case "array":
-            return f"list[{_NONE}]"
-        case "object" if "additionalProperties" in schema:
-            return f"dict[str, {python_type(schema['additionalProperties'])}]"
-        case "object":
-            return "dict"
-        case str():
-            return _BASIC.get(kind, _NONE)
-        case _:
-            return _NONE
+    if kind == "array":
+        return f"list[{_NONE}]"
+    if kind == "object":
+        return (
+            f"dict[str, {python_type(schema['additionalProperties'])}]" if "additionalProperties" in schema else "dict"
+        )
+    return _BASIC.get(kind, _NONE) if isinstance(kind, str) else _NONE
 
 
 def _description(schema: Any) -> str:

@@ -1,7 +1,7 @@
 """Llama 3.1 and 3.2 (and 3.3, whose template is 3.1's) as data.
 
-Sources: the chat templates of Meta-Llama-3.1-8B-Instruct and Llama-3.2-3B-Instruct; output rules as in vLLM's llama3_json
-parser tests. The two differ in the date that the system turn prints.
+Sources: the chat templates of Meta-Llama-3.1-8B-Instruct and Llama-3.2-3B-Instruct; output rules as in vLLM's
+llama3_json parser tests. The two differ in the date that the system turn prints.
 """
 
 from __future__ import annotations

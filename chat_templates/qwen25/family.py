@@ -1,7 +1,7 @@
 """Qwen2.5 and Arch-Agent as data: one template, another default sentence, tools wrapped or bare.
 
-Sources: the chat template of Qwen2.5-7B-Instruct; for Arch-Agent BFCL's handler, which quotes its template; output rules
-as in vLLM's hermes parser tests.
+Sources: the chat template of Qwen2.5-7B-Instruct; for Arch-Agent BFCL's handler, which quotes its template; output
+rules as in vLLM's hermes parser tests.
 """
 
 from dataclasses import replace
