@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from chat_templates.formats import OutputFormat
-from chat_templates.grammar import ToolChoice, build_grammar
+from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_grammar
 from chat_templates.parser import OutputParser
 from chat_templates.render import (
     ArgumentsAs,
@@ -96,6 +96,12 @@ class Family:
         if has_code_interpreter(tools):
             return OutputParser(self.output, tool_names(tools) | {"python"})
         return OutputParser(replace(self.output, code_marker=None), tool_names(tools))
+
+    def call_beginnings(self, tools: Sequence[Tool]) -> tuple[str, ...]:
+        """How an answer begins that is a call: in the family's own form, or as a small model's near miss."""
+        names = sorted(tool_names(tools))
+        code = (self.output.code_marker,) if self.output.code_marker and has_code_interpreter(tools) else ()
+        return (*self.output.call.beginnings(names), *code, *NEAR_MISS_BEGINNINGS)
 
     def grammar(
         self,

@@ -26,6 +26,11 @@ from chat_templates.tape import CALL_KEYS
 
 ToolChoice = str | Mapping[str, Any]
 
+NEAR_MISS_BEGINNINGS = (
+    *('```json\n{"name": "', '```json\n{\n  "name": "', '```json\n[{"name": "', '```\n{"name": "'),
+    *('{"name": "', '{\n  "name": "', '[{"name": "', "[\n  {"),
+)
+
 # What may stand before the name in an object that is a call: models copy `"type": "function"` from the tools list.
 _BEFORE_NAME = r'("(type|id)"\s{0,4}:\s{0,4}"[^"]{0,64}"\s{0,4},\s{0,16})?"name"\s{0,4}:\s{0,4}'
 # The white space after the opening brace tells how the model will print the rest. The three exclude one another.
