@@ -38,7 +38,8 @@ ChatFinishReason = Literal["stop", "length", "tool_calls"]
 class ChatRequest:
     """One chat turn to answer, already validated in form. JSON values as the client sent them (OpenAI's shapes).
 
-    `tool_choice` is "none", "auto", "required" or `{"type": "function", "function": {"name": …}}`.
+    `tool_choice` is "none", "auto", "required" or `{"type": "function", "function": {"name": …}}`. `allowed_tools`
+    are the names that may be called, None for all; the model is shown every tool whatever they are.
     `response_format` is None, `{"type": "text"}`, `{"type": "json_object"}` or
     `{"type": "json_schema", "json_schema": {"name": …, "schema": …}}`.
     """
@@ -51,6 +52,7 @@ class ChatRequest:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    allowed_tools: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ class ChatService:
 
     def _constraint(self, request: ChatRequest) -> Constraint | None:
         grammar = self._family.grammar(
-            request.tools,
+            allowed_tools(request),
             request.tool_choice,
             request.parallel_tool_calls,
             response_schema=_response_schema(request.response_format),
@@ -192,7 +194,14 @@ def _response_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, 
 
 
 def _callable_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
-    return () if request.tool_choice == "none" else request.tools
+    return () if request.tool_choice == "none" else allowed_tools(request)
+
+
+def allowed_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
+    """The tools that `allowed_tools` leaves, in the order they were given."""
+    if request.allowed_tools is None:
+        return request.tools
+    return tuple(tool for tool in request.tools if tool.get("function", {}).get("name") in request.allowed_tools)
 
 
 class ChatStream:
