@@ -29,6 +29,7 @@ from server.engine.constraint import Constraint, GrammarError
 from server.engine.generation import Generation
 from server.engine.types import FinishReason, GenerationChunk, GenerationRequest, GenerationUsage, SamplingParams
 from server.errors import RequestError
+from server.prompt import tokenize_prompt
 from server.schema_fault import locate_fault
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
@@ -128,7 +129,7 @@ class ChatService:
     def _prepare(self, request: ChatRequest) -> GenerationRequest:
         self._refuse_unknown_tools(request)
         return GenerationRequest(
-            tokens=tuple(self._tokenize(self._render(request))),
+            tokens=tuple(tokenize_prompt(self._engine.vocabulary, self._render(request), param="messages")),
             sampling=request.sampling,
             max_tokens=request.max_tokens,
             stop=request.stop,
@@ -156,16 +157,6 @@ class ChatService:
             raise RequestError(
                 f"The model's chat template refuses this conversation. {error}", param="messages"
             ) from error
-
-    def _tokenize(self, prompt: str) -> list[int]:
-        vocabulary = self._engine.vocabulary
-        if vocabulary.bos and not prompt.startswith(vocabulary.bos):
-            prompt = vocabulary.bos + prompt
-        try:
-            text = prompt.encode()
-        except UnicodeEncodeError as error:
-            raise RequestError("The messages contain half of a surrogate pair.", param="messages") from error
-        return vocabulary.tokenize(text, parse_special=True)
 
     def _constraint(self, request: ChatRequest) -> Constraint | None:
         grammar = self._family.grammar(

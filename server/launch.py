@@ -21,6 +21,7 @@ from server.wheel import Progress, silent
 if TYPE_CHECKING:
     from chat_templates import Family
     from server.chat import Chat
+    from server.completion import Completion
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
     from server.llama.model import Model
@@ -40,6 +41,7 @@ class LoadedModel:
     """
 
     chat: Chat
+    completion: Completion
     names: tuple[str, ...]
     family_id: str
     n_ctx: int
@@ -76,6 +78,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     """
     from chat_templates import UnknownFamilyError, detect_family, get_family  # noqa: PLC0415 -- see above
     from server.chat import ChatService  # noqa: PLC0415
+    from server.completion import CompletionService  # noqa: PLC0415
     from server.llama.errors import LlamaError  # noqa: PLC0415
     from server.llama.model import Model  # noqa: PLC0415
 
@@ -98,6 +101,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     aliases = (config.alias,) if config.alias else ()
     return LoadedModel(
         chat=ChatService(engine, family),
+        completion=CompletionService(engine),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,
         n_ctx=engine.n_ctx,
