@@ -33,7 +33,8 @@ class Family:
     `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token and `variables`.
     `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not.
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
-    are the tool types besides "function" that the family understands.
+    are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
+    text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Family:
     variables: Mapping[str, Any] = field(default_factory=dict)
     pseudo_tools: frozenset[str] = frozenset()
     example_model: str = ""
+    evidence: str = ""
 
     def matches(self, chat_template: str) -> bool:
         """Whether a GGUF's chat template is this family's own."""

@@ -19,4 +19,5 @@ QWEN25 = Family(
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
     special_tokens=frozenset({"<tool_call>", "</tool_call>"}),
     example_model="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+    evidence="S",
 )

@@ -127,9 +127,9 @@ def test_a_model_in_hugging_faces_cache_is_found(run, tmp_path):
 
 
 @contextlib.contextmanager
-def served(environ, tmp_path, model):
+def served(environ, tmp_path, model, *options):
     with subprocess.Popen(
-        [*COMMAND, "serve", str(model), "--port", "0", "--ctx-size", "512", "--threads", "1"],
+        [*COMMAND, "serve", str(model), "--port", "0", "--ctx-size", "512", "--threads", "1", *options],
         stderr=subprocess.PIPE,
         text=True,
         env=environ,
@@ -155,6 +155,24 @@ def test_a_signal_lets_the_running_answer_end_and_exits_with_0(environ, tmp_path
             process.send_signal(number)
             assert [line for line in events if line][-1] == "data: [DONE]"
         assert process.wait(30) == 0
+
+
+@pytest.mark.native
+def test_a_model_without_a_chat_template_continues_text_and_refuses_to_chat(environ, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    write_tiny_gguf(model, chat_template=None)
+    with served(environ, tmp_path, model) as (_, url):
+        chat = {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}
+        refused = httpx.post(f"{url}/chat/completions", json=chat, trust_env=False)
+        assert refused.status_code == 400
+        assert "/v1/completions" in refused.json()["error"]["message"]
+        assert "--family generic" in refused.json()["error"]["message"]
+        text = {"model": "tiny", "prompt": "a", "max_tokens": 3}
+        answer = httpx.post(f"{url}/completions", json=text, timeout=60, trust_env=False).json()
+        assert answer["usage"]["completion_tokens"] <= 3
+    with served(environ, tmp_path, model, "--family", "generic") as (_, url):
+        chat |= {"max_tokens": 3}
+        assert httpx.post(f"{url}/chat/completions", json=chat, timeout=60, trust_env=False).status_code == 200
 
 
 @pytest.mark.native
