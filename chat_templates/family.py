@@ -18,6 +18,7 @@ from chat_templates.parser import OutputParser
 from chat_templates.render import (
     ArgumentsAs,
     Message,
+    Renderer,
     Tool,
     function_tools,
     normalise_messages,
@@ -35,6 +36,7 @@ class Family:
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
     are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
     text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
+    `renderer` runs the template; a template that comes from a file needs one that holds it within limits.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Family:
     pseudo_tools: frozenset[str] = frozenset()
     example_model: str = ""
     evidence: str = ""
+    renderer: Renderer = field(default=render_template, repr=False, compare=False)
 
     def matches(self, chat_template: str) -> bool:
         """Whether a GGUF's chat template is this family's own."""
@@ -58,9 +61,32 @@ class Family:
             return False
         return all(m in chat_template for m in self.markers) and not any(a in chat_template for a in self.absent)
 
-    def fitted(self, template: str | None, *, bos_token: str, eos_token: str) -> Family:  # noqa: ARG002  see generic
+    def fitted(
+        self,
+        template: str | None,  # noqa: ARG002  see generic
+        *,
+        bos_token: str,  # noqa: ARG002
+        eos_token: str,  # noqa: ARG002
+        renderer: Renderer = render_template,  # noqa: ARG002
+    ) -> Family:
         """This family for a model with this chat template and these tokens: unchanged, unless it has no framing."""
         return self
+
+    def with_template(self, template: str, *, bos_token: str, eos_token: str, renderer: Renderer) -> Family:
+        """The same conversations rendered by this template as it stands, tools included: for `render` alone.
+
+        What a family adds to its own template's rendering is left out.
+        """
+        return Family(
+            id=self.id,
+            title=self.title,
+            template=template,
+            output=self.output,
+            arguments_as=self.arguments_as,
+            bos_token=bos_token,
+            eos_token=eos_token,
+            renderer=renderer,
+        )
 
     def render(
         self,
@@ -83,7 +109,7 @@ class Family:
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,
         }
-        return render_template(self.template, variables, today=today or date.today())  # noqa: DTZ011  the user's day
+        return self.renderer(self.template, variables, today=today or date.today())  # noqa: DTZ011  the user's day
 
     def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""

@@ -50,6 +50,10 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 8000]")] = None,
     alias: Annotated[str | None, typer.Option(help="One more name for the model, shown first.")] = None,
     family: Annotated[str | None, typer.Option(help="Chat family, if the file's template does not tell.")] = None,
+    chat_template: Annotated[
+        str | None,
+        typer.Option(help="Whose chat template renders: the family's, or gguf, the file's own. [default: family]"),
+    ] = None,
     ctx_size: Annotated[
         int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")
     ] = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -110,12 +110,21 @@ class Chat(Protocol):
         ...
 
 
-class ChatService:
-    """Answers chat requests with one model of one family. Implements `Chat`."""
+class Render(Protocol):
+    """Messages and tools as a prompt: `Family.render`, of the model's family or of its file's own template."""
 
-    def __init__(self, engine: AsyncEngine, family: Family) -> None:
+    def __call__(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> str:
+        """The prompt. Raises `TemplateRequestError` and `TemplateFileError`."""
+        ...
+
+
+class ChatService:
+    """Answers chat requests with one model of one family. Implements `Chat`. `render` None is the family's own."""
+
+    def __init__(self, engine: AsyncEngine, family: Family, render: Render | None = None) -> None:
         self._engine = engine
         self._family = family
+        self._template = family.render if render is None else render
         vocabulary = engine.vocabulary
         self._special_tokens = frozenset(m for m in family.output.markers if m in vocabulary.special)
 
@@ -150,7 +159,7 @@ class ChatService:
         # with it the cached prefix, as it is.
         tools = () if request.tool_choice == "none" else request.tools
         try:
-            return self._family.render(request.messages, tools)
+            return self._template(request.messages, tools)
         except TemplateRequestError as error:
             raise RequestError(error.message, param=error.param) from error
         except TemplateFileError as error:
