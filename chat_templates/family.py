@@ -7,7 +7,7 @@ may be single tokens of the model's vocabulary (`special_tokens`).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from importlib.resources import files
 from typing import Any
@@ -77,16 +77,9 @@ class Family:
 
         What a family adds to its own template's rendering is left out.
         """
-        return Family(
-            id=self.id,
-            title=self.title,
-            template=template,
-            output=self.output,
-            arguments_as=self.arguments_as,
-            bos_token=bos_token,
-            eos_token=eos_token,
-            renderer=renderer,
-        )
+        given = {field.name: getattr(self, field.name) for field in fields(Family)}
+        own = {"template": template, "bos_token": bos_token, "eos_token": eos_token, "renderer": renderer}
+        return Family(**{**given, "variables": {}, **own})
 
     def render(
         self,

@@ -1,4 +1,4 @@
-"""The command line: `functiongate serve`, `models`, `version`; also `python -m server`.
+"""The command line: `functiongate serve`, `models`, `families`, `render`, `parse`, `version`; also `python -m server`.
 
 Knows flags, the terminal and exit codes. The law: what a user can cause ends in one line on stderr and a non-zero exit,
 and in a traceback only with --verbose.
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from server.config import Config, load_config
 from server.errors import FunctionGateError
+from server.family_commands import families, parse, render
 from server.models import CATALOGUE, CatalogueEntry, HubFile, cache_directory, cached_path
 from server.version import functiongate_version
 
@@ -116,6 +117,11 @@ def _describe(entry: CatalogueEntry, path: Path | None) -> dict[str, object]:
         "description": entry.description,
         "path": None if path is None else str(path),
     }
+
+
+app.command()(families)
+app.command()(render)
+app.command()(parse)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -136,51 +136,64 @@ class ChatService:
         return ChatStream(generation, self._family.parser(_callable_tools(request)))
 
     def _prepare(self, request: ChatRequest) -> GenerationRequest:
-        self._refuse_unknown_tools(request)
+        prompt = render_prompt(request, self._family, self._template)
         return GenerationRequest(
-            tokens=tuple(tokenize_prompt(self._engine.vocabulary, self._render(request), param="messages")),
+            tokens=tuple(tokenize_prompt(self._engine.vocabulary, prompt, param="messages")),
             sampling=request.sampling,
             max_tokens=request.max_tokens,
             stop=request.stop,
             constraint=self._constraint(request),
         )
 
-    def _refuse_unknown_tools(self, request: ChatRequest) -> None:
-        for i, tool in enumerate(request.tools):
-            kind = tool.get("type", "function")
-            if kind != "function" and kind not in self._family.pseudo_tools:
-                raise RequestError(
-                    f"Tools of type {kind!r} are not understood by models of the family {self._family.id}.",
-                    param=f"tools[{i}].type",
-                )
-
-    def _render(self, request: ChatRequest) -> str:
-        # With tool_choice "none" the model is not shown what it must not call; a narrower choice leaves the prompt, and
-        # with it the cached prefix, as it is.
-        tools = () if request.tool_choice == "none" else request.tools
-        try:
-            return self._template(request.messages, tools)
-        except TemplateRequestError as error:
-            raise RequestError(error.message, param=error.param) from error
-        except TemplateFileError as error:
-            raise RequestError(
-                f"The model's chat template refuses this conversation. {error}", param="messages"
-            ) from error
-
     def _constraint(self, request: ChatRequest) -> Constraint | None:
-        grammar = self._family.grammar(
-            allowed_tools(request),
-            request.tool_choice,
-            request.parallel_tool_calls,
-            response_schema=_response_schema(request.response_format),
-            special_tokens=self._special_tokens,
-        )
+        grammar = write_grammar(request, self._family, special_tokens=self._special_tokens)
         if grammar is None:
             return None
         try:
             return self._engine.compile(grammar)
         except GrammarError as error:
             raise locate_fault(error, request.tools, request.response_format, self._engine.compile) from error
+
+
+def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
+    """The prompt of a request for models of `family`, by its own template or the file's.
+
+    Raises `RequestError` for tools, messages and conversations that the family or the template cannot take.
+    """
+    for i, tool in enumerate(request.tools):
+        kind = tool.get("type", "function")
+        if kind != "function" and kind not in family.pseudo_tools:
+            raise RequestError(
+                f"Tools of type {kind!r} are not understood by models of the family {family.id}.",
+                param=f"tools[{i}].type",
+            )
+    # With tool_choice "none" the model is not shown what it must not call; a narrower choice leaves the prompt, and
+    # with it the cached prefix, as it is.
+    tools = () if request.tool_choice == "none" else request.tools
+    try:
+        return render(request.messages, tools)
+    except TemplateRequestError as error:
+        raise RequestError(error.message, param=error.param) from error
+    except TemplateFileError as error:
+        raise RequestError(f"The model's chat template refuses this conversation. {error}", param="messages") from error
+
+
+def write_grammar(request: ChatRequest, family: Family, *, special_tokens: Collection[str] | None = None) -> str | None:
+    """The grammar of a request's answer, None if anything may be written; see `Family.grammar`."""
+    return family.grammar(
+        narrow(request.tools, request.allowed_tools),
+        request.tool_choice,
+        request.parallel_tool_calls,
+        response_schema=_response_schema(request.response_format),
+        special_tokens=special_tokens,
+    )
+
+
+def narrow(tools: Sequence[Mapping[str, Any]], allowed: Collection[str] | None) -> tuple[Mapping[str, Any], ...]:
+    """The tools with one of the allowed names, in their order; all of them if `allowed` is None."""
+    if allowed is None:
+        return tuple(tools)
+    return tuple(tool for tool in tools if tool.get("function", {}).get("name") in allowed)
 
 
 def _response_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -194,14 +207,7 @@ def _response_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, 
 
 
 def _callable_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
-    return () if request.tool_choice == "none" else allowed_tools(request)
-
-
-def allowed_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
-    """The tools that `allowed_tools` leaves, in the order they were given."""
-    if request.allowed_tools is None:
-        return request.tools
-    return tuple(tool for tool in request.tools if tool.get("function", {}).get("name") in request.allowed_tools)
+    return () if request.tool_choice == "none" else narrow(request.tools, request.allowed_tools)
 
 
 class ChatStream:

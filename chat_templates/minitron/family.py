@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from chat_templates.errors import TemplateRequestError
 from chat_templates.family import Family
-from chat_templates.formats import BareCall, OutputFormat
+from chat_templates.generic.family import GENERIC
 from chat_templates.render import ArgumentsAs, Message, Tool
 
 
@@ -41,7 +41,7 @@ MINITRON = BaseFamily(
     id="minitron",
     title="base models, Minitron for example",
     template="",
-    output=OutputFormat(call=BareCall()),
+    output=GENERIC.output,
     arguments_as=ArgumentsAs.STRING,
     example_model="nvidia/Minitron-4B-Base (GGUF)",
     evidence="D",
