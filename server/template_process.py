@@ -34,7 +34,8 @@ _KEPT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
 class TemplateProcess:
     """Starts its process when it is first needed, and again after one was lost. Close it with `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, wall_seconds: float = WALL_SECONDS) -> None:
+        self._wall_seconds = wall_seconds
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,7 +65,10 @@ class TemplateProcess:
         try:
             process.stdin.write(request)
             process.stdin.flush()
-            return read_frame(_Reader(process).read)
+            return read_frame(_Reader(process, self._wall_seconds).read)
+        except TimeoutError as error:
+            self._end()
+            raise TemplateFileError(f"The chat template gave no prompt within {self._wall_seconds:g} s.") from error
         except (EOFError, OSError) as error:
             raise TemplateFileError(self._loss()) from error
 
@@ -106,10 +110,10 @@ class TemplateProcess:
 class _Reader:
     """Exact reads from a process, until the time of one request is over."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], wall_seconds: float) -> None:
         assert process.stdout is not None, "opened as a pipe"
         self._fd = process.stdout.fileno()
-        self._end = time.monotonic() + WALL_SECONDS
+        self._end = time.monotonic() + wall_seconds
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
 
@@ -118,7 +122,7 @@ class _Reader:
         while len(data) < n_bytes:
             left_s = self._end - time.monotonic()
             if left_s <= 0 or not self._poll.poll(left_s * 1000):
-                raise EOFError
+                raise TimeoutError
             part = os.read(self._fd, min(n_bytes - len(data), 1 << 16))
             if not part:
                 raise EOFError

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import threading
 import time
 from datetime import date
@@ -99,6 +101,19 @@ def test_a_process_that_is_lost_in_the_middle_fails_that_request(process):
     with pytest.raises(TemplateFileError, match="exit code -9"):
         process.render("{% for i in range(99999) %}{% for j in range(999) %}{% endfor %}{% endfor %}", {}, today=TODAY)
     assert process.render("x", {}, today=TODAY) == "x"
+
+
+def test_a_process_that_gets_no_time_is_given_up():
+    process = TemplateProcess(wall_seconds=0.5)
+    try:
+        for _ in range(3):  # the first one includes the start of the interpreter
+            with contextlib.suppress(TemplateFileError):
+                process.render("x", {}, today=TODAY)
+        os.kill(process._process.pid, signal.SIGSTOP)
+        with pytest.raises(TemplateFileError, match=r"no prompt within 0\.5 s"):
+            process.render("x", {}, today=TODAY)
+    finally:
+        process.close()
 
 
 def test_many_threads_have_each_their_own_prompt(process):
