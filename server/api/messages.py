@@ -76,7 +76,13 @@ def _message(message: Mapping[str, Any], at: str) -> dict[str, Any]:
     if reader is None:
         raise _invalid(f"{at}.role", f"{role!r} is none of: {', '.join(_READERS)}")
     given = {name: value for name, value in message.items() if value is not None}
+    if message.get("content", "") is None and "refusal" not in given and not _has_calls(given):
+        given["content"] = ""  # a result of nothing, or a turn that was left empty
     return reader(given, at)
+
+
+def _has_calls(message: Mapping[str, Any]) -> bool:
+    return bool(message.get("tool_calls")) or "function_call" in message
 
 
 def _speaker(message: Mapping[str, Any], at: str) -> dict[str, Any]:
@@ -109,7 +115,7 @@ def _assistant(message: Mapping[str, Any], at: str) -> dict[str, Any]:
         read["content"] = _content(message, at)
     elif "refusal" in message:
         read["content"] = _text(message, "refusal", at)
-    elif not calls and "function_call" not in message:
+    elif not _has_calls(message):
         raise _missing(f"{at}.content")
     if calls:
         read["tool_calls"] = [_call(call, f"{at}.tool_calls[{i}]") for i, call in enumerate(calls)]

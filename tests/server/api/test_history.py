@@ -84,3 +84,23 @@ async def test_content_beside_calls_may_be_anything(chat, ask, content):
     message = {"role": "assistant", "content": content, "tool_calls": [call("a")]}
     assert (await ask(messages=[USER, message])).status_code == 200
     assert chat.requests[0].messages[1]["content"] == content
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
+async def test_null_content_is_an_empty_turn(chat, ask, role):
+    assert (await ask(messages=[{"role": role, "content": None}, USER])).status_code == 200
+    assert chat.requests[0].messages[0] == {"role": role, "content": ""}
+
+
+async def test_a_result_of_nothing_is_a_result(chat, ask):
+    obsolete = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    present = {"role": "assistant", "content": None, "tool_calls": [call("a")]}
+    nothing = {"role": "function", "name": "f", "content": None}
+    history = [USER, present, {**result("a", None)}, obsolete, nothing]
+    assert (await ask(messages=history)).status_code == 200
+    assert [message["content"] for message in chat.requests[0].messages[1:]] == [None, "", None, ""]
+
+
+async def test_a_refusal_beside_null_content_stays(chat, ask):
+    await ask(messages=[USER, {"role": "assistant", "content": None, "refusal": "No."}])
+    assert chat.requests[0].messages[1]["content"] == "No."
