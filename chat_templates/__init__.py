@@ -69,6 +69,7 @@ FAMILIES: Mapping[str, str] = {
     "llama-3.1": "chat_templates.llama3.family:LLAMA_31",
     "llama-3.2": "chat_templates.llama3.family:LLAMA_32",
     "generic": "chat_templates.generic.family:GENERIC",
+    "minitron": "chat_templates.minitron.family:MINITRON",
 }
 
 
@@ -85,12 +86,13 @@ def get_family(family_id: str) -> Family:
 def detect_family(metadata: Mapping[str, str]) -> Family:
     """The one family whose markers stand in a GGUF's chat template, else `generic`, with a log line that says why.
 
+    A file without a chat template is a base model: `minitron`, which does not chat.
     `metadata` is the GGUF's, as text; the template is its `tokenizer.chat_template`.
     """
     template = metadata.get("tokenizer.chat_template")
     if template is None:
-        log.info("the model has no chat template: its tools are described in text (family generic; --family overrides)")
-        return get_family("generic")
+        log.info("the model has no chat template: it continues text only (family minitron; --family overrides)")
+        return get_family("minitron")
     matching = [family for family in map(get_family, FAMILIES) if family.matches(template)]
     if len(matching) == 1:
         return matching[0]

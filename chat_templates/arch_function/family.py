@@ -22,4 +22,5 @@ ARCH_FUNCTION = Family(
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
     special_tokens=frozenset({"<tool_call>", "</tool_call>"}),
     example_model="katanemo/Arch-Function-3B.gguf",
+    evidence="SD",
 )

@@ -54,6 +54,7 @@ LLAMA_31 = Family(
     prepare=one_call_a_turn,
     pseudo_tools=frozenset({"code_interpreter"}),
     example_model="bartowski/Meta-Llama-3.1-8B-Instruct-GGUF",
+    evidence="S",
 )
 
 LLAMA_32 = replace(
@@ -64,4 +65,5 @@ LLAMA_32 = replace(
     absent=("builtin_tools is defined",),
     variables={"date": None},
     example_model="bartowski/Llama-3.2-1B-Instruct-GGUF",
+    evidence="S",
 )

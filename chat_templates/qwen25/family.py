@@ -30,6 +30,7 @@ QWEN25 = Family(
         "has_bare_tools": False,
     },
     example_model="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+    evidence="S",
 )
 
 ARCH_AGENT = replace(

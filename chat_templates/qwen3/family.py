@@ -23,4 +23,5 @@ QWEN3 = Family(
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
     special_tokens=frozenset({"<tool_call>", "</tool_call>", "<think>", "</think>"}),
     example_model="Qwen/Qwen3-0.6B-GGUF",
+    evidence="S",
 )

@@ -5,30 +5,24 @@ import json
 from datetime import date
 
 import pytest
-from golden_cases import golden, tools_named
+from golden_cases import golden, readings, tools_named
 
 from chat_templates import FAMILIES, OutputParser, ParsedMessage, TemplateRequestError, fold, get_family, merge
 
 PROMPTS = golden("prompts")
 ERRORS = golden("prompt_errors")
-OUTPUTS = golden("outputs")
 # Rendered by the vendor's class, which adds its reasoning pseudo-tool and leaves the BOS to its tokenizer.
 ALWAYS_REASONING = {"functionary-v4r/upstream_class_on_reference_test_case"}
 
 
-# Families that write the same format share its outputs.
-SHARED = {
-    "hermes": ("hermes-2-pro", "qwen2.5", "qwen3", "arch-agent"),
-    "llama-3-json": ("llama-3.1", "llama-3.2"),
-}
-READINGS = [(case, family) for case in OUTPUTS for family in SHARED.get(case["family"], (case["family"],))]
+READINGS = readings()
 # What the prompt ends with when a `tool_choice` is put there; it belongs to the answer.
 FUNCTIONARY_31 = {"required": "<function=", "named": "<function={name}>"}
 PREFIXES = {"functionary-v3.1": FUNCTIONARY_31, "functionary-v4r": FUNCTIONARY_31}
 
 
 def test_every_family_with_its_own_template_has_golden_prompts_and_outputs():
-    own = set(FAMILIES) - {"generic"}
+    own = set(FAMILIES) - {"generic", "minitron"}
     assert own == {case["family"] for case in PROMPTS}
     assert own == {family for _, family in READINGS}
 

@@ -42,7 +42,8 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("get_weather", {"city": "", "at": [1.5, -2, 1e21], "options": {"exact": True, "note": None}}),
     ("time.now-v2", {}),
 ]
-CALLERS = [family for family in FAMILIES if get_family(family).output.call is not None]
+CALLERS = [family for family in FAMILIES if family != "minitron"]
+NO_THOUGHT = "<think>\n\n</think>\n\n"  # what Qwen3's history prints in front of an answer without reasoning
 
 
 @pytest.fixture(scope="module", params=VOCABULARIES)
@@ -97,6 +98,8 @@ def test_a_call_in_history_is_accepted_and_read_back(family_id, call, vocabulary
     assert [(c.name, json.loads(c.arguments)) for c in message.tool_calls] == [call]
     assert message.content is None
     special = [marker for marker in family.output.markers if marker in vocabulary.special]
+    if "<think>" not in special:
+        turn = turn.removeprefix(NO_THOUGHT)
     for choice in ("auto", "required", {"type": "function", "function": {"name": call[0]}}):
         grammar = family.grammar(TOOLS, choice, special_tokens=special)
         assert accepts(compiler.compile(grammar), vocabulary, turn), choice
