@@ -6,232 +6,141 @@ ordinary JSON answers stream. Arguments stream byte for byte once the name is kn
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
-from chat_templates.tape import (
-    CALL_KEYS,
-    MAX_HELD,
-    MAX_NAME,
-    Answer,
-    OfferedNames,
-    Reading,
-    Tape,
-    json_as_content,
-)
-
-_UNESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+from chat_templates.json_scanner import Scan
+from chat_templates.object_reader import ObjectReader, Unescaping
+from chat_templates.tape import CALL_KEYS, MAX_NAME, ParserState, Reading, follows, json_as_content
 
 
-@dataclass(slots=True)
-class CallObject:
-    """The reading of one object. `opening` is what was read before it and is content if it is no call."""
+class CallObject(ObjectReader):
+    """The reading of one object. `end` is the text after which missing brackets of a lenient format are completed.
 
-    tape: Tape
-    answer: Answer
-    offered: OfferedNames
-    opening: str
-    name: str | None = None
-    index: int | None = None
-    held_arguments: list[str] | None = None
-    scanner: JsonScanner = field(default_factory=JsonScanner)
-    _read: list[str] = field(default_factory=list)
-    _n_read: int = 0
+    `may_lack_arguments`: an object that says nothing but an offered name is a call without arguments.
+    """
+
+    __slots__ = ("_held_arguments", "_index", "_name", "end", "may_lack_arguments")
+
+    def __init__(self, state: ParserState, opening: str, *, end: str = "", may_lack_arguments: bool = False) -> None:
+        super().__init__(state, opening)
+        self.end = end
+        self.may_lack_arguments = may_lack_arguments
+        self._name: str | None = None
+        self._index: int | None = None
+        self._held_arguments: list[str] | None = None
 
     def read(self) -> Reading[bool]:
         """Read the object, its `{` already off the tape. True: it was a call. False: it was told as content."""
-        self._keep("{")
-        self.scanner.push("{")
-        while (key := (yield from self._key())) is not None:
+        self.begin()
+        while (key := (yield from self.key())) is not None:
             if not (yield from self._value_of(key)):
                 return (yield from self._give_up())
         is_complete = self.scanner.depth == 0
-        if self.index is not None and (is_complete or not self.tape.is_at_end):
+        if is_complete and self.may_lack_arguments and self._name is not None and self._index is None:
+            self._start(self._name, "{}")
+            self.answer.end_call(self.answer.n_calls - 1)
+        if self._index is not None and (is_complete or not self.tape.is_at_end):
             return True  # a missing brace after complete arguments does not unmake a call that others follow
         return (yield from self._give_up())
 
     def _value_of(self, key: str) -> Reading[bool]:
-        if key == "name" and self.name is None:
-            return (yield from self._name())
-        if key in CALL_KEYS and self.index is None and self.held_arguments is None:
+        if key == "name" and self._name is None:
+            return (yield from self._read_name())
+        if key in CALL_KEYS and self._index is None and self._held_arguments is None:
             return (yield from self._arguments())
-        if self.index is not None or key in ("type", "id"):
-            return (yield from self._skip_value())
+        if self._index is not None or key in ("type", "id"):
+            return (yield from self.skip_value())
         return False
 
-    # --- characters --------------------------------------------------------------------------------------------------
-
-    def _push(self) -> Reading[tuple[str, Scan]]:
-        """The next character and what it does to the object; "" and INVALID where the reading cannot go on."""
-        c = yield from self.tape.next()
-        if c is None:
-            return "", Scan.INVALID
-        if self.index is None and self._n_read >= MAX_HELD:
-            self.tape.give_back(c)
-            return "", Scan.INVALID
-        scan = self.scanner.push(c)
-        if scan is Scan.INVALID:
-            self.tape.give_back(c)
-            return "", scan
-        self._keep(c)
-        return c, scan
-
-    def _run(self) -> str:
-        """Characters at hand that change nothing, as many as may still be held."""
-        text = self.tape.run(self.scanner.plain)
-        if self.index is None and self._n_read + len(text) > MAX_HELD:
-            rest = self._n_read + len(text) - MAX_HELD
-            self.tape.give_back(text[-rest:])
-            text = text[:-rest]
-        self._keep(text)
-        return text
-
-    def _keep(self, text: str) -> None:
-        """Remember what was read for the case that it was no call, as long as it can still turn out so."""
-        if self._n_read < MAX_HELD:
-            self._read.append(text)
-        self._n_read += len(text)
-
-    def _key(self) -> Reading[str | None]:
-        """The next key, its colon read; None at the object's end or where none can follow."""
-        key = ""
-        in_key = False
-        while True:
-            c, scan = yield from self._push()
-            if scan is not Scan.MORE:
-                return None
-            if c == ":" and not in_key:
-                return key
-            if c == '"':
-                in_key = not in_key
-            elif in_key and len(key) < MAX_NAME:
-                key += c
-
-    def _opening_quote_or_brace(self) -> Reading[str]:
-        while True:
-            c, _ = yield from self._push()
-            if not c or c not in WHITESPACE:
-                return c
+    def _start(self, name: str, arguments: str) -> None:
+        self._index = self.answer.start_call(name)
+        self.is_told = True
+        self.answer.arguments(self._index, arguments)
 
     # --- values ------------------------------------------------------------------------------------------------------
 
-    def _name(self) -> Reading[bool]:
-        if (yield from self._opening_quote_or_brace()) != '"':
+    def _read_name(self) -> Reading[bool]:
+        quote = yield from self.first_of_value()
+        if not quote or quote not in self.scanner.quotes:
             return False
         name = ""
         while True:
-            c, scan = yield from self._push()
+            c, scan = yield from self.push()
             if scan is not Scan.MORE:
                 return False
-            if c == '"':
+            if c == quote:
                 break
             name += c
-            if len(name) > MAX_NAME or not self.offered.may_begin_with(name):
+            if len(name) > MAX_NAME or not self.state.offered.may_begin_with(name):
                 return False
-        if not name or not self.offered.has(name):
+        if not name or not self.state.offered.has(name):
             return False
-        self.name = name
-        if self.held_arguments is not None:
-            self.index = self.answer.start_call(name)
-            self.answer.arguments(self.index, "".join(self.held_arguments))
-            self.answer.end_call(self.index)
+        self._name = name
+        if self._held_arguments is not None:
+            self._start(name, "".join(self._held_arguments))
+            self.answer.end_call(self.answer.n_calls - 1)
         return True
 
     def _arguments(self) -> Reading[bool]:
-        c = yield from self._opening_quote_or_brace()
-        if not c or c not in '{"':
+        c = yield from self.first_of_value()
+        if not c or (c != "{" and c not in self.scanner.quotes):
             return False
-        if self.name is None:
-            self.held_arguments = []
+        if self._name is None:
+            self._held_arguments = []
         else:
-            self.index = self.answer.start_call(self.name)
+            self._start(self._name, "")
         is_complete = yield from (self._object_arguments() if c == "{" else self._string_arguments())
-        if is_complete and self.index is not None:
-            self.answer.end_call(self.index)
+        if is_complete and self._index is not None:
+            self.answer.end_call(self._index)
         return is_complete
 
     def _emit(self, text: str) -> None:
-        if self.index is not None:
-            self.answer.arguments(self.index, text)
+        if self._index is not None:
+            self.answer.arguments(self._index, text)
         else:
-            assert self.held_arguments is not None
-            self.held_arguments.append(text)
+            assert self._held_arguments is not None
+            self._held_arguments.append(text)
 
     def _object_arguments(self) -> Reading[bool]:
         self._emit("{")
         depth = self.scanner.depth
         while self.scanner.depth >= depth:
-            self._emit(self._run())
-            c, scan = yield from self._push()
+            self._emit(self.run())
+            c, scan = yield from self.push()
             if scan is not Scan.MORE:
-                return False
-            self._emit(c)
+                return (yield from self._completed(depth))
+            self._emit(self.scanner.told(c))
+        return True
+
+    def _completed(self, depth: int) -> Reading[bool]:
+        """Whether arguments that stop here lack nothing but brackets, now told; what a limit cut is told as it is."""
+        if self.is_cut:
+            self._emit(self.scanner.unfinished())
+            return False
+        brackets = self.scanner.closing(depth)
+        if brackets is None or not self.end or not (yield from follows(self.tape, self.end)):
+            return False
+        self._emit(brackets)
         return True
 
     def _string_arguments(self) -> Reading[bool]:
         """Arguments as a JSON string with JSON inside: un-stringified once, character by character."""
-        high_surrogate = ""
-        while True:
-            self._emit(self._run())
-            c, scan = yield from self._push()
+        string = Unescaping()
+        while not string.is_over:
+            self._emit(string.push(self.run()))
+            c, scan = yield from self.push()
             if scan is not Scan.MORE:
                 return False
-            if c == '"':
-                return True
-            if c == "\\":
-                c, scan = yield from self._push()
-                if c == "u":
-                    digits = ""
-                    while len(digits) < 4:
-                        c, scan = yield from self._push()
-                        if scan is not Scan.MORE:
-                            return False
-                        digits += c
-                    c, high_surrogate = _from_utf16(high_surrogate, int(digits, 16))
-                else:
-                    c = _UNESCAPED.get(c, "")
-            self._emit(c)
-
-    def _skip_value(self) -> Reading[bool]:
-        """Read the value of a key that says nothing about the call, up to the comma or bracket after it."""
-        in_string = is_escaped = False
-        while True:
-            c = yield from self.tape.next()
-            if c is None:
-                return False
-            self.tape.give_back(c)
-            if not in_string and self.scanner.depth == 1 and c in ",}":
-                return True
-            c, scan = yield from self._push()
-            if scan is not Scan.MORE:
-                return False
-            if c == '"' and not is_escaped:
-                in_string = not in_string
-            is_escaped = in_string and c == "\\" and not is_escaped
-
-    def _raw(self) -> str:
-        return self.opening + "".join(self._read)
+            self._emit(string.push(self.scanner.told(c)))
+        return True
 
     # --- no call -----------------------------------------------------------------------------------------------------
 
     def _give_up(self) -> Reading[bool]:
         """What was read is content, and so is the rest of this JSON value, unless a limit cut a call short."""
-        is_cut = self.tape.is_at_end and self.tape.was_cut
-        if self.index is not None:
-            can_retract = not is_cut and self._n_read < MAX_HELD
-            if not can_retract:
+        if self._index is not None:
+            if self.is_cut or not self.is_all_held:
                 return True
-            self.answer.retract_call(self.index, self._raw())
-        elif not (is_cut and self.name is not None):
-            self.answer.content(self._raw())
+            self.answer.retract_call(self._index, self.raw)
+        elif not (self.is_cut and self._name is not None):
+            self.answer.content(self.raw)
         yield from json_as_content(self.tape, self.answer, self.scanner)
         return False
-
-
-def _from_utf16(high: str, unit: int) -> tuple[str, str]:
-    r"""The text that a `\uXXXX` unit completes, and the high surrogate that waits for its partner."""
-    if 0xD800 <= unit < 0xDC00:
-        return "", chr(unit)
-    if 0xDC00 <= unit < 0xE000:
-        return (chr(0x10000 + ((ord(high) - 0xD800) << 10) + (unit - 0xDC00)) if high else "\ufffd"), ""
-    return chr(unit), ""

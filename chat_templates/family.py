@@ -25,6 +25,7 @@ from chat_templates.render import (
     normalise_tools,
     render_template,
 )
+from chat_templates.tape import OfferedNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,11 @@ class Family:
     def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""
         if tools is None:
-            return OutputParser(self.output, None)
+            return OutputParser(self.output, OfferedNames(None))
+        offered = OfferedNames(tool_names(tools), parameter_order(tools))
         if has_code_interpreter(tools):
-            return OutputParser(self.output, tool_names(tools) | {"python"})
-        return OutputParser(replace(self.output, code_marker=None), tool_names(tools))
+            return OutputParser(self.output, replace(offered, names=tool_names(tools) | {"python"}))
+        return OutputParser(replace(self.output, code_marker=None), offered)
 
     def call_beginnings(self, tools: Sequence[Tool]) -> tuple[str, ...]:
         """How an answer begins that is a call: in the family's own form, or as a small model's near miss."""
@@ -150,6 +152,14 @@ class Family:
 def tool_names(tools: Sequence[Tool]) -> frozenset[str]:
     """The names of the function tools."""
     return frozenset(function["name"] for function in function_tools(tools))
+
+
+def parameter_order(tools: Sequence[Tool]) -> dict[str, tuple[str, ...]]:
+    """The parameters of the function tools, by name, in declared order."""
+    return {
+        function["name"]: tuple((function.get("parameters") or {}).get("properties") or ())
+        for function in function_tools(tools)
+    }
 
 
 def has_code_interpreter(tools: Sequence[Tool]) -> bool:

@@ -5,9 +5,12 @@ Read by the parser (text → events) and by the grammar builder (tools → gramm
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm
+from chat_templates.json_scanner import JsonScanner
+from chat_templates.python_scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,8 @@ class OutputFormat:
     of markers around text that the model writes for itself. `stop` lists end-of-turn texts that are never content.
     `passes_unknown_names`: a native call of a tool that was not offered is still a call (the client decides), not
     content. `keeps_cut_calls`: a call whose text ends early stays a partial call; otherwise it is content again
-    unless the text was cut by a limit.
+    unless the text was cut by a limit. `scanner` reads the objects of calls: `PythonScanner` where models print Python
+    literals for JSON, and brackets that are missing before an end tag are completed.
     """
 
     call: CallForm
@@ -27,6 +31,7 @@ class OutputFormat:
     stop: tuple[str, ...] = ()
     passes_unknown_names: bool = False
     keeps_cut_calls: bool = False
+    scanner: Callable[[], Scanner] = JsonScanner
 
     @property
     def markers(self) -> tuple[str, ...]:

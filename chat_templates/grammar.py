@@ -41,7 +41,6 @@ _ARGUMENTS_KEY = r'\s{0,4},\s{0,16}"(' + "|".join(CALL_KEYS) + r')"\s{0,4}:'
 # Between near-miss calls: only what promises another call. A line break does not: small models end their turn with one,
 # and a second call forced after it would be invented. Bounded, so that a model cannot idle here.
 _NEAR_SEPARATOR = r"[,;][ \n]{0,4}"
-_NEAR_CLOSE = r"\n? {0,2}\](\n```)?|\n```"
 
 
 def build_grammar(
@@ -124,7 +123,7 @@ class _Answer:
 
     def _near_misses(self) -> str:
         grammar = self.grammar
-        grammar.rule("NEAR_CLOSE", f"/{_NEAR_CLOSE}/")
+        grammar.rule("NEAR_CLOSE", f"/{self.form.near_close}/")
         first = self._near_miss()
         if not self.parallel:
             return f"({first}) NEAR_CLOSE?"

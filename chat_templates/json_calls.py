@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 
 from chat_templates.call_object import CallObject
-from chat_templates.json_scanner import JsonScanner
 from chat_templates.tape import CALL_KEYS, ParserState, Reading, json_as_content
 
 
@@ -17,30 +16,33 @@ def object_head(name: str, arguments_key: str = CALL_KEYS[0]) -> str:
     return f'{{"name": {json.dumps(name, ensure_ascii=False)}, "{arguments_key}": '
 
 
-def read_calls(state: ParserState, opening: str) -> Reading[bool]:
+def read_calls(state: ParserState, opening: str, *, end: str = "", may_lack_arguments: bool = False) -> Reading[bool]:
     """Calls as JSON objects, alone, separated or in an array, after an `opening` that is theirs or content.
 
-    True if there was a call. What follows the last call is left on the tape.
+    True if there was a call. What follows the last call is left on the tape. `end`: see `CallObject`.
+    `may_lack_arguments`: in an array, an object with nothing but an offered name is a call.
     """
-    array = JsonScanner()
-    c = yield from state.tape.next()
+    array = state.scanner()
+    space, c = "", (yield from state.tape.next())
     if c == "[":
         array.push("[")
         space, c = yield from state.tape.next_solid()
         opening += "[" + space
-        if c != "{":
-            state.answer.content(opening)
-            state.tape.give_back(c)
-            yield from json_as_content(state.tape, state.answer, array)
-            return False
+    if c != "{":
+        state.answer.content(opening)
+        state.tape.give_back(c)
+        yield from json_as_content(state.tape, state.answer, array)
+        return False
+    in_array = array.depth > 0
     n_calls = state.answer.n_calls
     while c == "{":
-        if not (yield from CallObject(state.tape, state.answer, state.offered, opening).read()):
-            if array.depth:
+        call = CallObject(state, opening, end=end, may_lack_arguments=may_lack_arguments and in_array)
+        if not (yield from call.read()):
+            if in_array:
                 array.push("0")  # whatever the element was, a value
                 yield from json_as_content(state.tape, state.answer, array)
             break
-        opening, c = yield from _separator(state, in_array=array.depth > 0)
+        opening, c = yield from _separator(state, in_array=in_array)
     return state.answer.n_calls > n_calls
 
 

@@ -38,6 +38,9 @@ class JsonScanner:
 
     __slots__ = ("_in_key", "_rest", "_stack", "_state", "plain")
 
+    quotes = '"'
+    """The characters that begin a string."""
+
     def __init__(self) -> None:
         self._stack: list[str] = []  # closing brackets still owed
         self._in_key = False
@@ -51,9 +54,26 @@ class JsonScanner:
         """How many brackets are open."""
         return len(self._stack)
 
+    @property
+    def in_string(self) -> bool:
+        """Whether the next character belongs to a string."""
+        return self._state in (self._string, self._escape, self._hex)
+
     def push(self, c: str) -> Scan:
         """Read one character. After anything but MORE the scanner is spent."""
         return self._state(c)
+
+    def told(self, c: str) -> str:
+        """What the character pushed last is in JSON: itself."""
+        return c
+
+    def unfinished(self) -> str:
+        """What `told` held back: nothing."""
+        return ""
+
+    def closing(self, depth: int) -> str | None:  # noqa: ARG002  see PythonScanner
+        """What completes the value that was opened at this depth: what is not complete is not JSON."""
+        return None
 
     # --- the states: what is expected, what a character then means ---------------------------------------------------
 

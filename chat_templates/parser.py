@@ -15,22 +15,22 @@ from functools import partial
 
 from chat_templates.events import Event
 from chat_templates.formats import OutputFormat
-from chat_templates.forms.bare import BareCall
-from chat_templates.json_calls import read_calls, read_end_tag
+from chat_templates.json_calls import read_end_tag
 from chat_templates.tape import MAX_HELD, Ends, OfferedNames, ParserState, Reading, read_until
 
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 FENCE = "```"
-NO_OBJECT = r"\{(?=[^\s\"])"  # a brace in prose or code, not worth an attempt
+NO_OBJECT = r"\{(?=[^\s\"'])"  # a brace in prose or code, not worth an attempt
 
 
 class OutputParser:
     """Reads one answer. `feed` as text arrives, then `finish` once; each returns the events completed by it."""
 
-    def __init__(self, output: OutputFormat, tool_names: frozenset[str] | None) -> None:
-        offered = OfferedNames(tool_names)
+    def __init__(self, output: OutputFormat, offered: OfferedNames) -> None:
         self._format = output
-        self._state = ParserState(offered, output.stop, output.passes_unknown_names, output.keeps_cut_calls)
+        self._state = ParserState(
+            offered, output.stop, output.passes_unknown_names, output.keeps_cut_calls, output.scanner
+        )
         self._tape = self._state.tape
         self._answer = self._state.answer
         self._openings = output.call.openings(offered)
@@ -60,6 +60,7 @@ class OutputParser:
     # --- the text loop -----------------------------------------------------------------------------------------------
 
     def _read(self) -> Reading[None]:
+        yield from self._format.call.begin(self._state)
         while (marker := (yield from self._content_until_marker())) is not None:
             yield from self._dispatch(marker)
         self._answer.end()
@@ -83,7 +84,7 @@ class OutputParser:
             yield from self._fence()
         else:
             self._tape.give_back(marker)
-            yield from read_calls(self._state, "")
+            yield from output.call.read_unmarked(self._state, "")
 
     # --- code --------------------------------------------------------------------------------------------------------
 
@@ -142,10 +143,7 @@ class OutputParser:
         self._tape.give_back(c)
         space, c = yield from self._tape.next_solid()
         self._tape.give_back(c)
-        if c is None or c not in "{[":
-            self._answer.content(opening + space)
-            return
-        if (yield from read_calls(self._state, opening + space)):
+        if (yield from self._format.call.read_unmarked(self._state, opening + space, end=FENCE)):
             yield from read_end_tag(self._state, FENCE)
 
 
@@ -159,6 +157,6 @@ def _markers(output: OutputFormat, offered: OfferedNames) -> tuple[str, ...]:
         markers.append(output.code_marker)
     if output.reasoning:
         markers.append(output.reasoning[0])
-    if offered.names or (offered.names is None and isinstance(output.call, BareCall)):
+    if offered.names or (offered.names is None and output.call.is_unmarked):
         markers += ["{", "[", FENCE]
     return tuple(markers)

@@ -6,7 +6,7 @@ Knows no format. Law: readers see characters only, so no reader can tell how the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from chat_templates.events import (
     merge,
 )
 from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
+from chat_templates.python_scanner import Scanner
 
 CALL_KEYS = ("arguments", "parameters")
 MAX_NAME = 256  # OpenAI allows 64; servers with prefixed names send more now and then
@@ -126,6 +127,11 @@ class Answer:
         self._has_content = False
         self.n_calls = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was told so far but white space."""
+        return not (self._has_content or self.n_calls)
+
     def drain(self) -> list[Event]:
         """The events since the last drain, neighbouring deltas joined."""
         self._flush()
@@ -208,9 +214,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class OfferedNames:
-    """The tools that a call may name; None when they are not known, and then any name will do."""
+    """The tools that a call may name; None when they are not known, and then any name will do.
+
+    `parameters` lists a tool's parameters in declared order, for calls that give arguments by position.
+    """
 
     names: frozenset[str] | None
+    parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a call of this name is a call."""
@@ -225,18 +235,31 @@ class OfferedNames:
 class ParserState:
     """What the readers of one answer share: where they read, where they tell, and what may be a call.
 
-    For `passes_unknown_names` and `keeps_cut_calls` see `OutputFormat`.
+    For `passes_unknown_names`, `keeps_cut_calls` and `scanner` see `OutputFormat`.
     """
 
     offered: OfferedNames
     stop: tuple[str, ...]
     passes_unknown_names: bool
     keeps_cut_calls: bool
+    scanner: Callable[[], Scanner] = JsonScanner
     tape: Tape = field(default_factory=Tape)
     answer: Answer = field(default_factory=Answer)
 
 
-def json_as_content(tape: Tape, answer: Answer, scanner: JsonScanner) -> Reading[None]:
+def follows(tape: Tape, text: str) -> Reading[bool]:
+    """Whether this text comes next; it is left on the tape."""
+    seen = ""
+    while seen != text and text.startswith(seen):
+        c = yield from tape.next()
+        if c is None:
+            break
+        seen += c
+    tape.give_back(seen)
+    return seen == text
+
+
+def json_as_content(tape: Tape, answer: Answer, scanner: Scanner) -> Reading[None]:
     """The rest of a JSON value that is no call, up to its end or to where it stops being JSON."""
     while scanner.depth:
         answer.content(tape.run(scanner.plain))
@@ -266,8 +289,12 @@ class Ends:
         """Characters with which no end begins."""
 
     def may_begin_with(self, text: str) -> bool:
-        """Whether more text could make this one of the ends."""
+        """Whether more text could make this one of the ends, or a longer one."""
         return text in self._prefixes
+
+    def at_start_of(self, text: str) -> str | None:
+        """The longest end with which this text begins."""
+        return next((text[:n] for n in range(len(text), 0, -1) if text[:n] in self.texts), None)
 
 
 def read_until(tape: Tape, ends: Ends, tell: Callable[[str], None]) -> Reading[tuple[str, str | None]]:
@@ -290,14 +317,12 @@ def read_until(tape: Tape, ends: Ends, tell: Callable[[str], None]) -> Reading[t
         if not held:
             tell_solid(tape.run(ends.plain))
         c = yield from tape.next()
-        if c is None:
-            tell_solid(held)
-            return "".join(space), None
-        held += c
-        while held:
-            if held in ends.texts:
-                return "".join(space), held
-            if ends.may_begin_with(held):
-                break
+        held += c or ""
+        while held and not (c is not None and ends.may_begin_with(held)):
+            if (end := ends.at_start_of(held)) is not None:
+                tape.give_back(held[len(end) :])
+                return "".join(space), end
             tell_solid(held[0])
             held = held[1:]
+        if c is None:
+            return "".join(space), None

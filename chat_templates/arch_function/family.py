@@ -7,6 +7,7 @@ the framing of turns is Qwen2.5's. The gateway keeps only the first call of a pa
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.wrapped import WrappedCall
+from chat_templates.python_scanner import PythonScanner
 from chat_templates.render import ArgumentsAs
 
 ARCH_FUNCTION = Family(
@@ -17,6 +18,7 @@ ARCH_FUNCTION = Family(
         call=WrappedCall("<tool_call>", "</tool_call>"),
         reasoning=("<think>", "</think>"),
         stop=("<|im_end|>", "<|endoftext|>"),
+        scanner=PythonScanner,
     ),
     arguments_as=ArgumentsAs.OBJECT,
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary

@@ -19,6 +19,11 @@ class BareCall(CallForm):
     separator: str = "\n"
     arguments_key: str = CALL_KEYS[0]
 
+    @property
+    def is_unmarked(self) -> bool:
+        """See `CallForm.is_unmarked`."""
+        return True
+
     def around(self, name: str) -> tuple[str, str]:
         """See `CallForm.around`."""
         return object_head(name, self.arguments_key), "}"

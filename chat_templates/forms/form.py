@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from chat_templates.json_calls import read_calls
 from chat_templates.lark import LarkGrammar
 from chat_templates.tape import OfferedNames, ParserState, Reading
 
@@ -30,7 +31,21 @@ class CallForm(ABC):
         """Texts that may be single tokens of a vocabulary, and must then enter a grammar as such."""
         return ()
 
+    @property
+    def is_unmarked(self) -> bool:
+        """Whether calls of this form begin like any JSON, and not with a text of their own."""
+        return False
+
+    @property
+    def near_close(self) -> str:
+        """Regular expression of what may end an answer after calls that `auto` recognised as near misses."""
+        return r"\n? {0,2}\](\n```)?|\n```"
+
     # --- read --------------------------------------------------------------------------------------------------------
+
+    def begin(self, state: ParserState) -> Reading[None]:  # noqa: ARG002  most answers begin with plain text
+        """Read the beginning of an answer, where it is not plain text."""
+        yield from ()
 
     def openings(self, offered: OfferedNames) -> tuple[str, ...]:  # noqa: ARG002  a form may look at the names
         """The texts that take the parser out of plain content and to `read`. Near misses are the parser's own."""
@@ -39,6 +54,13 @@ class CallForm(ABC):
     @abstractmethod
     def read(self, state: ParserState, opening: str) -> Reading[None]:
         """Read on after one of the `openings`: tell calls, or give the text up as content."""
+
+    def read_unmarked(self, state: ParserState, opening: str, *, end: str = "") -> Reading[bool]:
+        """Read calls that begin without a marker, alone or in a code fence that `end` closes.
+
+        `opening` was read before them and is content if there is no call. True if there was one.
+        """
+        return (yield from read_calls(state, opening, end=end))
 
     # --- written into a grammar --------------------------------------------------------------------------------------
 

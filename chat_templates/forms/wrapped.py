@@ -39,5 +39,5 @@ class WrappedCall(MarkedForm):
         if c is None or c not in "{[":
             state.answer.content(opening + space)
             return
-        if (yield from read_calls(state, opening + space)):
+        if (yield from read_calls(state, opening + space, end=self.end)):
             yield from read_end_tag(state, self.end)
