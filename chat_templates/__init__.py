@@ -68,6 +68,8 @@ FAMILIES: Mapping[str, str] = {
     "arch-agent": "chat_templates.qwen25.family:ARCH_AGENT",
     "llama-3.1": "chat_templates.llama3.family:LLAMA_31",
     "llama-3.2": "chat_templates.llama3.family:LLAMA_32",
+    "xlam-2-qwen": "chat_templates.xlam2.family:XLAM_2_QWEN",
+    "xlam-2-llama": "chat_templates.xlam2.family:XLAM_2_LLAMA",
     "generic": "chat_templates.generic.family:GENERIC",
     "minitron": "chat_templates.minitron.family:MINITRON",
 }

@@ -259,6 +259,17 @@ def follows(tape: Tape, text: str) -> Reading[bool]:
     return seen == text
 
 
+def ends_here(state: ParserState) -> Reading[bool]:
+    """Whether nothing but white space is left of the answer; all of it is left on the tape."""
+    space, c = yield from state.tape.next_solid()
+    state.tape.give_back(c)
+    for stop in state.stop:
+        if c is not None and (yield from follows(state.tape, stop)):
+            c = None
+    state.tape.give_back(space)
+    return c is None
+
+
 def json_as_content(tape: Tape, answer: Answer, scanner: Scanner) -> Reading[None]:
     """The rest of a JSON value that is no call, up to its end or to where it stops being JSON."""
     while scanner.depth:

@@ -10,6 +10,7 @@ from typing import Any
 SHARED = {
     "hermes": ("hermes-2-pro", "qwen2.5", "qwen3", "arch-agent"),
     "llama-3-json": ("llama-3.1", "llama-3.2"),
+    "xlam-2": ("xlam-2-qwen", "xlam-2-llama"),
 }
 GOLDEN = Path(__file__).parent / "golden"
 
