@@ -70,6 +70,8 @@ FAMILIES: Mapping[str, str] = {
     "llama-3.2": "chat_templates.llama3.family:LLAMA_32",
     "xlam-2-qwen": "chat_templates.xlam2.family:XLAM_2_QWEN",
     "xlam-2-llama": "chat_templates.xlam2.family:XLAM_2_LLAMA",
+    "xlam-1-fc": "chat_templates.xlam1.family:XLAM_1_FC",
+    "arch-function-chat": "chat_templates.arch_function_chat.family:ARCH_FUNCTION_CHAT",
     "generic": "chat_templates.generic.family:GENERIC",
     "minitron": "chat_templates.minitron.family:MINITRON",
 }
@@ -88,9 +90,12 @@ def get_family(family_id: str) -> Family:
 def detect_family(metadata: Mapping[str, str]) -> Family:
     """The one family whose markers stand in a GGUF's chat template, else `generic`, with a log line that says why.
 
+    The name comes first: some models' templates are those of the model that they were trained from.
     A file without a chat template is a base model: `minitron`, which does not chat.
     `metadata` is the GGUF's, as text; the template is its `tokenizer.chat_template`.
     """
+    if (named := _family_named_in(metadata)) is not None:
+        return named
     template = metadata.get("tokenizer.chat_template")
     if template is None:
         log.info("the model has no chat template: it continues text only (family minitron; --family overrides)")
@@ -104,6 +109,14 @@ def detect_family(metadata: Mapping[str, str]) -> Family:
         " and ".join(family.id for family in matching) or "no known family",
     )
     return get_family("generic")
+
+
+def _family_named_in(metadata: Mapping[str, str]) -> Family | None:
+    """The family with the longest of its `names` in the model's name or base name."""
+    names = (metadata.get("general.name", ""), metadata.get("general.basename", ""))
+    text = " ".join(names).lower().replace("_", "-").replace(" ", "-")
+    known = [(name, family) for family in map(get_family, FAMILIES) for name in family.names if name in text]
+    return max(known, key=lambda pair: len(pair[0]))[1] if known else None
 
 
 def parse_output(family_id: str, text: str, tools: Sequence[Mapping[str, Any]] | None = None) -> ParsedMessage:

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat_templates.formats import OutputFormat
-from chat_templates.forms.bare import BareCall
 from chat_templates.forms.form import CallForm, Function
 from chat_templates.json_calls import object_head
 from chat_templates.lark import LarkGrammar, lark_regex, quoted
 from chat_templates.pretty import pretty_arguments
-from chat_templates.schema import arguments_schema, call_or_content_schema, content_schema, open_spaced
+from chat_templates.schema import arguments_schema, content_schema, open_spaced
 from chat_templates.tape import CALL_KEYS
 
 ToolChoice = str | Mapping[str, Any]
@@ -106,8 +105,9 @@ class _Answer:
         """Free text, or free text that leads into calls: native ones, or the near misses of small models."""
         grammar = self.grammar
         if response_schema is not None:
-            if isinstance(self.form, BareCall):
-                return grammar.json(call_or_content_schema(self.functions, self.form.arguments_key, response_schema))
+            schema = self.form.answer_schema(self.functions, response_schema, parallel=self.parallel)
+            if schema is not None:
+                return grammar.json(schema)
             return f"{self.calls()} | {grammar.json(content_schema(response_schema))}"
         leads = self.form.leads(grammar, self.functions, self._one_call(), parallel=self.parallel)
         if self.code_marker is not None:

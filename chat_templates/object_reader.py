@@ -6,6 +6,8 @@ than `MAX_HELD` characters of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chat_templates.json_scanner import WHITESPACE, Scan
 from chat_templates.tape import MAX_HELD, MAX_NAME, ParserState, Reading
 
@@ -106,7 +108,12 @@ class ObjectReader:
 
     def skip_value(self) -> Reading[bool]:
         """Read the value of a key that does not matter, up to the comma or bracket after it."""
+        return (yield from self.rest_of_value(lambda _: None))
+
+    def rest_of_value(self, tell: Callable[[str], None]) -> Reading[bool]:
+        """Read and tell a value up to the comma or bracket after it; whether it is complete."""
         while True:
+            tell(self.run())
             c = yield from self.tape.next()
             if c is None:
                 return False
@@ -116,6 +123,7 @@ class ObjectReader:
             c, scan = yield from self.push()
             if scan is not Scan.MORE:
                 return False
+            tell(c)
 
 
 class Unescaping:

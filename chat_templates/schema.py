@@ -66,21 +66,43 @@ def call_or_content_schema(
 
     One schema and not two rules, because llguidance chooses between separate `%json` rules at their first character.
     """
+    definitions, calls = _calls(functions, arguments_key)
+    definitions["content"] = _relocated(content, "#/$defs/content")
+    return content_schema({"$defs": definitions, "anyOf": [*calls, {"$ref": "#/$defs/content"}]})
+
+
+def calls_or_content_schema(
+    functions: Sequence[Mapping[str, Any]], calls_key: str, content: Mapping[str, Any], *, parallel: bool
+) -> dict[str, Any]:
+    """The schema of an answer that is either an object with an array of calls under `calls_key`, or a JSON answer."""
+    definitions, calls = _calls(functions, "arguments")
+    definitions["content"] = _relocated(content, "#/$defs/content")
+    array: dict[str, Any] = {"type": "array", "items": {"anyOf": calls}, "minItems": 1}
+    if not parallel:
+        array["maxItems"] = 1
+    answer = _object_of({calls_key: array})
+    return content_schema({"$defs": definitions, "anyOf": [answer, {"$ref": "#/$defs/content"}]})
+
+
+def _calls(functions: Sequence[Mapping[str, Any]], arguments_key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The schemas of calls as objects, and the definitions that they refer to."""
     definitions: dict[str, Any] = {}
-    alternatives = []
+    calls = []
     for i, function in enumerate(functions):
         definitions[f"call_{i}"] = _relocated(arguments_schema(function.get("parameters")), f"#/$defs/call_{i}")
-        properties = {"name": {"const": function["name"]}, arguments_key: {"$ref": f"#/$defs/call_{i}"}}
-        alternatives.append(
-            {
-                "type": "object",
-                "properties": properties,
-                "required": ["name", arguments_key],
-                "additionalProperties": False,
-            }
-        )
-    definitions["content"] = _relocated(content, "#/$defs/content")
-    return content_schema({"$defs": definitions, "anyOf": [*alternatives, {"$ref": "#/$defs/content"}]})
+        arguments = {"$ref": f"#/$defs/call_{i}"}
+        calls.append(_object_of({"name": {"const": function["name"]}, arguments_key: arguments}))
+    return definitions, calls
+
+
+def _object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of an object with just these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def _relocated(schema: Any, root: str) -> Any:

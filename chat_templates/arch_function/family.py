@@ -21,6 +21,7 @@ ARCH_FUNCTION = Family(
         scanner=PythonScanner,
     ),
     arguments_as=ArgumentsAs.OBJECT,
+    names=("arch-function",),
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
     special_tokens=frozenset({"<tool_call>", "</tool_call>"}),
     example_model="katanemo/Arch-Function-3B.gguf",

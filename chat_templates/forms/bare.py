@@ -5,10 +5,13 @@ Its openings are the parser's own near misses, so there is nothing to read here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from chat_templates.forms.form import CallForm
+from chat_templates.forms.form import CallForm, Function
 from chat_templates.json_calls import object_head, read_calls
+from chat_templates.schema import call_or_content_schema
 from chat_templates.tape import CALL_KEYS, ParserState, Reading
 
 
@@ -27,6 +30,17 @@ class BareCall(CallForm):
     def around(self, name: str) -> tuple[str, str]:
         """See `CallForm.around`."""
         return object_head(name, self.arguments_key), "}"
+
+    def answer_schema(
+        self,
+        functions: Sequence[Function],
+        content: Mapping[str, Any],
+        *,
+        parallel: bool,
+    ) -> Mapping[str, Any]:
+        """See `CallForm.answer_schema`: one bare object."""
+        del parallel
+        return call_or_content_schema(functions, self.arguments_key, content)
 
     def read(self, state: ParserState, opening: str) -> Reading[None]:
         """The objects that `opening` begins."""

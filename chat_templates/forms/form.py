@@ -81,6 +81,17 @@ class CallForm(ABC):
         """The body of a rule: an answer that is one call or, when `parallel`, one or more. `call` is a rule."""
         return grammar.numbered(f"{call} {self.more(grammar, call)}") if parallel else call
 
+    def answer_schema(
+        self,
+        functions: Sequence[Function],
+        content: Mapping[str, Any],
+        *,
+        parallel: bool,
+    ) -> Mapping[str, Any] | None:
+        """One schema of calls and of JSON content, for forms whose calls begin as JSON content does; None for others."""
+        del functions, content, parallel
+        return None
+
     def more(self, grammar: LarkGrammar, call: str) -> str:
         """Any number of further calls. A line break may also end the answer: only a call's own beginning commits."""
         separator = grammar.literal(self.separator)

@@ -34,10 +34,14 @@ def test_a_conversation_renders_to_the_exact_prompt(case):
     tools = case["tools"]
     if case["id"] in ALWAYS_REASONING:
         tools = [*tools, {"type": "reasoning"}]
+    prefill = case.get("prefill", "")  # a gateway's beginning of the answer, after a generation prompt
     prompt = family.render(
-        case["messages"], tools, add_generation_prompt=case["add_generation_prompt"], today=date(2026, 11, 21)
+        case["messages"],
+        tools,
+        add_generation_prompt=case["add_generation_prompt"] or bool(prefill),
+        today=date(2026, 11, 21),
     )
-    assert prompt == case["expected_prompt"]
+    assert prompt + prefill == case["expected_prompt"]
 
 
 @pytest.mark.parametrize("case", ERRORS, ids=lambda case: case["id"])
