@@ -46,12 +46,13 @@ class Enforcement:
     """How one schema is enforced.
 
     `given` is the schema in draft 2020-12, to validate against. `enforced` is the schema for the grammar: equivalent to
-    `given` if `faults` is empty, else any object.
+    `given` if `faults` is empty, else any object. A malformed schema cannot be validated against either.
     """
 
     given: Mapping[str, Any]
     enforced: Mapping[str, Any]
     faults: tuple[Unenforceable, ...] = ()
+    is_malformed: bool = False
 
 
 def enforce_arguments(parameters: Mapping[str, Any] | None) -> Enforcement:
@@ -78,13 +79,13 @@ def enforce(schema: Mapping[str, Any]) -> Enforcement:
     enforced = rewriting.schema(given, "")
     rewriting.check_references(enforced)
     if rewriting.faults:
-        return degraded(given, *rewriting.faults)
+        return Enforcement(given, ANY_OBJECT, tuple(rewriting.faults), rewriting.is_malformed)
     return Enforcement(given, enforced)
 
 
-def degraded(given: Mapping[str, Any], *faults: Unenforceable) -> Enforcement:
+def degraded(given: Mapping[str, Any], fault: Unenforceable) -> Enforcement:
     """A schema that is only validated after: while generating, any object will do."""
-    return Enforcement(given, ANY_OBJECT, faults)
+    return Enforcement(given, ANY_OBJECT, (fault,))
 
 
 class _Rewriting:
@@ -94,11 +95,13 @@ class _Rewriting:
         self._root = root
         self._combines_multiples = _combines_multiples(root)
         self.faults: list[Unenforceable] = []
+        self.is_malformed = False
 
     def schema(self, schema: Any, path: str) -> Any:
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, Mapping):
+            self.is_malformed = True
             self._fault(path, "schema", "a schema is an object or a boolean")
             return schema
         out = {}
@@ -106,6 +109,7 @@ class _Rewriting:
             if key in ANNOTATIONS or key not in CONSTRAINTS:
                 continue
             if reason := misshapen(key, value):
+                self.is_malformed = True
                 self._fault(path, key, reason)
                 return schema
             out[key] = int(value) if key in COUNTS else value

@@ -143,7 +143,14 @@ def run_server(config: Config) -> None:
 
     def ready(loaded: LoadedModel) -> None:
         state.ready(
-            ServedModel(loaded.chat, loaded.names, loaded.n_vocab, loaded.fingerprint, measurements=loaded.measurements)
+            ServedModel(
+                loaded.chat,
+                loaded.names,
+                loaded.n_vocab,
+                loaded.fingerprint,
+                measurements=loaded.measurements,
+                degradations=lambda: loaded.chat.degradations,
+            )
         )
         typer.echo(_welcome(loaded, listener), err=True)
 

@@ -20,7 +20,7 @@ from server.wheel import Progress, silent
 
 if TYPE_CHECKING:
     from chat_templates import Family
-    from server.chat import Chat
+    from server.chat import ChatService
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
     from server.llama.model import Model
@@ -39,7 +39,7 @@ class LoadedModel:
     Close it with `close`; it is the only owner of the engine's thread and of the native memory.
     """
 
-    chat: Chat
+    chat: ChatService
     names: tuple[str, ...]
     family_id: str
     n_ctx: int

@@ -20,7 +20,7 @@ from server.api.completion import AnswerHead, ChunkWriter, completion
 from server.api.messages import read_messages
 from server.api.schemas import ChatCompletionRequest, one_of, read_request
 from server.api.sse import EventStream, disconnected
-from server.api.tools import read_tool_choice, read_tools
+from server.api.tools import read_tool_choice, read_tools, strict_names
 from server.chat import ChatRequest, fold
 from server.engine.types import SamplingParams
 from server.errors import RequestError
@@ -66,6 +66,7 @@ def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int) -> ChatRequest:
         sampling=_sampling(wanted, n_vocab),
         max_tokens=one_of(wanted, "max_completion_tokens", "max_tokens"),
         stop=tuple(wanted.stop or ()),
+        strict_tools=strict_names(wanted.tools),
     )
 
 
@@ -75,9 +76,10 @@ def _response_format(wanted: ChatCompletionRequest) -> dict[str, Any] | None:
         return None
     if form.json_schema is None:
         return {"type": form.type}
+    schema = form.json_schema
     return {
         "type": form.type,
-        "json_schema": {"name": form.json_schema.name, "schema": form.json_schema.schema_},
+        "json_schema": {"name": schema.name, "schema": schema.schema_, "strict": schema.strict is True},
     }
 
 

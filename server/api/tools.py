@@ -37,6 +37,12 @@ def read_tools(tools: Sequence[Mapping[str, Any]] | None) -> tuple[dict[str, Any
     return read
 
 
+def strict_names(tools: Sequence[Mapping[str, Any]] | None) -> frozenset[str]:
+    """The names of the tools whose schema must be enforced; call `read_tools` first."""
+    functions = [tool.get("function") or {} for tool in tools or ()]
+    return frozenset(function["name"] for function in functions if function.get("strict") is True)
+
+
 def read_tool_choice(
     choice: str | Mapping[str, Any] | None, tools: Sequence[Mapping[str, Any]]
 ) -> str | dict[str, Any]:

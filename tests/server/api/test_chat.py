@@ -177,7 +177,7 @@ async def test_everything_honoured_reaches_the_chat(chat, ask):
     assert request.tools == (WEATHER,)
     assert request.tool_choice == {"type": "function", "function": {"name": "get_weather"}}
     assert request.parallel_tool_calls is False
-    expected = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    expected = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}}
     assert request.response_format == expected
     assert (request.stop, request.max_tokens) == (("END",), 7)
     assert request.sampling == SamplingParams(0.5, 40, 0.9, 0.1, 1.1, -1, 1, {3: -100}, seed=2**64 - 1)
@@ -206,7 +206,7 @@ async def test_the_documentation_lists_exactly_what_is_ignored():
 
     table = schemas.__doc__.split("Accepted and ignored:")[1]
     names = {word.strip() for line in table.splitlines() for word in line.strip().split("  ")[0].split(",")} - {""}
-    assert names == IGNORED | {"stream_options.include_obfuscation", "tools[].function.strict"}
+    assert names == IGNORED | {"stream_options.include_obfuscation"}
 
 
 @pytest.mark.parametrize(
