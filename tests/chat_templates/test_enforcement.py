@@ -93,7 +93,11 @@ def test_what_cannot_be_enforced_is_named_and_the_whole_schema_degraded(schema, 
         ({"oneOf": [{"type": "string"}, {"type": "null"}]}, ["a", None], [1]),
         ({"oneOf": [{"const": 1, "title": "one"}, {"const": 2}]}, [1, 2], [3]),
         ({"type": "object", "properties": {"a": {}}, "unevaluatedProperties": False}, [{"a": 1}], [{"b": 1}]),
-        ({"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"type": "null"}}, [{"a": None}], [{"a": 1}]),
+        (
+            {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"type": "null"}},
+            [{"a": None}],
+            [{"a": 1}],
+        ),
         ({"type": "string", "minLength": 2.0}, ["ab"], ["a"]),
         ({"type": "string", "pattern": "^.$"}, ["a", "é"], ["\n", "\r", "\u2028"]),
         ({"type": "string", "pattern": "^[[&]$"}, ["[", "&"], ["a"]),
@@ -249,22 +253,39 @@ schemas = st.recursive(
     leaves,
     lambda inner: st.one_of(
         st.builds(lambda items: {"type": "array", "items": items, "maxItems": 2}, inner),
-        st.builds(lambda first, rest: {"prefixItems": first, "items": rest}, st.lists(inner, min_size=1, max_size=2), inner),
+        st.builds(
+            lambda first, rest: {"prefixItems": first, "items": rest}, st.lists(inner, min_size=1, max_size=2), inner
+        ),
         st.builds(
             lambda properties, required: {"type": "object", "properties": properties, "required": required},
             st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
             st.lists(st.sampled_from("ab"), unique=True),
         ),
-        st.builds(lambda properties, rest: {"properties": properties, "additionalProperties": rest}, st.dictionaries(st.sampled_from("ab"), inner, max_size=2), inner),
-        st.builds(lambda key, options: {key: options}, st.sampled_from(["anyOf", "oneOf", "allOf"]), st.lists(inner, min_size=1, max_size=3)),
-        st.builds(lambda one, other: {**one, **other} if isinstance(one, dict) and isinstance(other, dict) else one, inner, inner),
+        st.builds(
+            lambda properties, rest: {"properties": properties, "additionalProperties": rest},
+            st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+            inner,
+        ),
+        st.builds(
+            lambda key, options: {key: options},
+            st.sampled_from(["anyOf", "oneOf", "allOf"]),
+            st.lists(inner, min_size=1, max_size=3),
+        ),
+        st.builds(
+            lambda one, other: {**one, **other} if isinstance(one, dict) and isinstance(other, dict) else one,
+            inner,
+            inner,
+        ),
     ),
     max_leaves=6,
 )
 scalars = st.sampled_from([None, True, False, 0, 1, 2, 3, 5, 2.5, -1, "", "a", "ab", "abc", "b"])
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3).map(lambda d: dict(sorted(d.items()))),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from("abc"), inner, max_size=3).map(lambda d: dict(sorted(d.items())))
+    ),
     max_leaves=6,
 )
 NODE = {"type": "object", "properties": {"a": {"$ref": "#/$defs/node"}, "b": {"type": "integer"}}}
