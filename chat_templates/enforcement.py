@@ -26,6 +26,8 @@ FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": True}
 """What a degraded tool's arguments are constrained to."""
 
+# Each of them becomes an alternative with all others in it.
+MAX_COUNTED_PROPERTIES = 40
 # The product of three is still below 2**32.
 MAX_COMBINED_STEP = 1000
 
@@ -206,6 +208,10 @@ class _Rewriting:
         n_listed = len(set(out.get("required", ())))
         if out.get("minProperties", 0) - n_listed > 1:
             self._fault(path, "minProperties", "names that are not listed may repeat, so they cannot be counted")
+        n_properties = len(out.get("properties", ()))
+        for key in ("minProperties", "maxProperties"):
+            if key in out and n_properties > MAX_COUNTED_PROPERTIES:
+                self._fault(path, key, f"only up to {MAX_COUNTED_PROPERTIES} properties are counted")
 
     def _fault(self, path: str, keyword: str, reason: str) -> None:
         self.faults.append(Unenforceable(path, keyword, reason))

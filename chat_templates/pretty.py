@@ -33,6 +33,7 @@ class _Printer:
     def __init__(self, root: Mapping[str, Any], add_rule: AddRule) -> None:
         self._definitions = {key: root[key] for key in ("$defs", "definitions") if key in root}
         self._add_rule = add_rule
+        self._rules: dict[str, str] = {}
         # References to other places than the definitions would dangle in a part of the schema.
         self._is_whole = any(not ref.startswith(("#/$defs/", "#/definitions/")) for ref in references(root))
 
@@ -45,7 +46,10 @@ class _Printer:
         return self._json(one_line(whole) if _stands_on_one_line(schema) else open_spaced(whole))
 
     def _json(self, schema: Mapping[str, Any]) -> str:
-        return self._add_rule("%json " + json.dumps(schema, ensure_ascii=False))
+        body = "%json " + json.dumps(schema, ensure_ascii=False)
+        if body not in self._rules:
+            self._rules[body] = self._add_rule(body)
+        return self._rules[body]
 
     def _object(self, schema: Mapping[str, Any], indent: int) -> str:
         """Members in declared order, optional ones left out or not: one rule for each place a comma may stand.

@@ -20,7 +20,9 @@ MAX_SUBSCHEMAS = 10_000
 MAX_PROPERTIES = 400
 MAX_ALTERNATIVES = 400
 MAX_ENUM = 20_000
-MAX_ENUM_OF_CONTAINERS = 400
+MAX_ENUM_OF_CONTAINERS = 1000  # values, those inside others included
+# Compilers compare each pair.
+MAX_PATTERN_PROPERTIES = 20
 # No answer of a context of some ten thousand tokens could satisfy a higher one.
 MAX_AT_LEAST = 10_000
 _MAX_ROUNDS = 32
@@ -82,16 +84,28 @@ def _check_sizes(schema: Mapping[str, Any], path: str) -> None:
 
 
 def _sizes(schema: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
-    for keyword in ("properties", "patternProperties", "required"):
+    for keyword, limit in (
+        ("properties", MAX_PROPERTIES),
+        ("required", MAX_PROPERTIES),
+        ("patternProperties", MAX_PATTERN_PROPERTIES),
+    ):
         if isinstance(schema.get(keyword), (Mapping, list)):
-            yield keyword, len(schema[keyword]), MAX_PROPERTIES
+            yield keyword, len(schema[keyword]), limit
     for keyword in ("anyOf", "oneOf", "allOf", "prefixItems"):
         if isinstance(schema.get(keyword), list):
             yield keyword, len(schema[keyword]), MAX_ALTERNATIVES
     values = schema.get("enum")
     if isinstance(values, list):
-        has_containers = any(isinstance(value, (list, Mapping)) for value in values)
-        yield "enum", len(values), MAX_ENUM_OF_CONTAINERS if has_containers else MAX_ENUM
+        n_values = sum(map(_n_values, values))
+        yield "enum", n_values, MAX_ENUM if n_values == len(values) else MAX_ENUM_OF_CONTAINERS
+    if "const" in schema:
+        yield "const", _n_values(schema["const"]), MAX_ENUM_OF_CONTAINERS
+
+
+def _n_values(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return 1 + sum(map(_n_values, value.values()))
+    return 1 + sum(map(_n_values, value)) if isinstance(value, list) else 1
 
 
 def _target(root: Mapping[str, Any], reference: str) -> Any:

@@ -36,12 +36,19 @@ def without_faults(schemas: EnforcedSchemas, error: GrammarError, compile_gramma
                 raise schema.refusal(path, _reason(fault_error))
             degraded.append(schema.degraded(path, _reason(fault_error)))
     if not degraded:
-        raise RequestError(
-            f"The tools cannot be enforced together: {_reason(error)}.",
-            param="tools",
-            code="invalid_function_parameters",
-        )
+        raise _too_many(schemas, error)
     return schemas.replaced(degraded)
+
+
+def _too_many(schemas: EnforcedSchemas, error: GrammarError) -> RequestError:
+    largest = max(schemas.all, key=lambda schema: len(json.dumps(schema.enforcement.enforced)))
+    if len(schemas.all) == 1:
+        return largest.refusal("", _reason(error))
+    return RequestError(
+        f"The tools cannot be enforced together: {_reason(error)}. The largest is {largest.tool!r}.",
+        param="tools",
+        code="invalid_function_parameters",
+    )
 
 
 def _grammar_schema(schema: EnforcedSchema) -> Mapping[str, Any]:

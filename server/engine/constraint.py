@@ -27,6 +27,8 @@ CACHED_GRAMMARS = 64
 # llguidance checks its own limits late: 3 MB of alternatives take 39 s to be refused, 540 KB compile in 1.9 s.
 # MCP servers are known to send 100 KB of tool schemas.
 MAX_GRAMMAR_CHARS = 512 * 1024
+# A second's worth: compiling takes about 6 to 10 us a symbol. 150 tools of 8 arguments (144 KB) take some 40,000.
+MAX_GRAMMAR_SYMBOLS = 50_000
 
 
 # How llguidance words its limits; its stop reasons call some of them internal errors.
@@ -61,7 +63,7 @@ class GrammarCompiler:
         self._n_vocab = len(vocabulary.pieces)
         self._end = vocabulary.eos
         self._limits = llguidance.LLParserLimits(
-            max_grammar_size=200_000,
+            max_grammar_size=MAX_GRAMMAR_SYMBOLS,
             max_lexer_states=100_000,
             verbose_errors=False,  # the grammar holds the client's schema, which does not belong in logs
         )

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from byte_vocabulary import ByteVocabulary
 
-from chat_templates.dialect import in_2020_12
 from chat_templates.enforcement import enforce_arguments
 from chat_templates.schema import arguments_schema, one_line
 from chat_templates.schema_limits import SchemaLimitError
