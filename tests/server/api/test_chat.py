@@ -13,6 +13,7 @@ from scripted_chat import CALLS, TEXT, USAGE
 from server.api.schemas import IGNORED
 from server.chat import ChatDelta
 from server.engine.types import SamplingParams
+from server.schema_warning import SchemaWarning
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -143,6 +144,37 @@ async def test_chunks_share_one_head_and_say_role_and_names_once(chat, ask):
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks][-2:] == [None, "tool_calls"]
     assert deltas[-1] == {}
     assert "usage" not in chunks[0]
+
+
+async def test_warnings_are_in_the_answer_and_in_the_chunk_that_ends_it(chat, ask):
+    degraded = SchemaWarning("schema_degraded", "f", "tools[0].function.parameters", "why", keyword="not")
+    invalid = SchemaWarning("arguments_invalid", "f", "$.v", "what", tool_call_id="call_a")
+    chat.script = [*CALLS[:-1], ChatDelta(finish_reason="tool_calls", usage=USAGE, warnings=(degraded, invalid))]
+    whole = (await ask()).json()["warnings"]
+    assert whole[0] == {
+        "type": "schema_degraded",
+        "tool": "f",
+        "path": "tools[0].function.parameters",
+        "keyword": "not",
+        "message": "why",
+    }
+    assert whole[1]["tool_call_id"] == "call_a"
+    chunks = chunks_of((await ask(stream=True)).text)
+    assert [chunk.get("warnings") for chunk in chunks if "warnings" in chunk] == [whole]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    chat.script = TEXT
+    assert "warnings" not in (await ask()).json()
+
+
+@pytest.mark.parametrize("strict", [True, False, None])
+async def test_strict_reaches_the_chat_and_not_the_prompt(chat, ask, strict):
+    strict_tool = {"type": "function", "function": {**WEATHER["function"], "strict": strict}}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}, "strict": strict}}
+    await ask(tools=[strict_tool], response_format=form)
+    (request,) = chat.requests
+    assert request.strict_tools == (frozenset({"get_weather"}) if strict else frozenset())
+    assert request.tools == (WEATHER,)
+    assert request.response_format["json_schema"]["strict"] is (strict is True)
 
 
 async def test_usage_comes_last_and_only_when_asked_for(ask):
