@@ -160,6 +160,7 @@ def run_server(config: Config) -> None:
                 loaded.n_vocab,
                 loaded.fingerprint,
                 measurements=loaded.measurements,
+                degradations=lambda: loaded.chat.degradations,
             )
         )
         typer.echo(_welcome(loaded, listener), err=True)

@@ -20,7 +20,7 @@ from server.wheel import Progress, silent
 
 if TYPE_CHECKING:
     from chat_templates import Family
-    from server.chat import Chat, Render
+    from server.chat import ChatService, Render
     from server.completion import Completion
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
@@ -41,7 +41,7 @@ class LoadedModel:
     Close it with `close`; it is the only owner of the engine's thread and of the native memory.
     """
 
-    chat: Chat
+    chat: ChatService
     completion: Completion
     names: tuple[str, ...]
     family_id: str

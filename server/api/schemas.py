@@ -12,7 +12,6 @@ Accepted and ignored:
     service_tier                      there is one
     prompt_cache_key                  prefixes are shared whatever the key
     stream_options.include_obfuscation  no padding is sent
-    tools[].function.strict           calls always fit their schema
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class StreamOptions(_Shape):
 
 
 class JsonSchema(_Shape):
-    """A named schema; `strict` is ignored: the answer always fits."""
+    """A named schema; with `strict` it is refused if it cannot be enforced, else the answer warns."""
 
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
     schema_: Annotated[dict[str, Any], Field(alias="schema")]

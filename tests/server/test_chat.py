@@ -36,7 +36,7 @@ def answer(engine):
 
 async def test_only_allowed_tools_are_called_and_the_prompt_stays_the_same(answer):
     called = set()
-    for seed in range(6):
+    for seed in range(20):
         sampling = SamplingParams(seed=seed)
         result = await answer(tool_choice="required", allowed_tools=frozenset({"alpha", "gamma"}), sampling=sampling)
         called |= {call.name for call in result.tool_calls}
