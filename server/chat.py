@@ -25,11 +25,19 @@ from chat_templates import (
     ToolCallEnd,
     ToolCallStart,
 )
+from server.decision import DecisionTokens
 from server.enforced_schemas import EnforcedSchemas, enforce_request
 from server.engine.async_engine import AsyncEngine
 from server.engine.constraint import Constraint, GrammarError
 from server.engine.generation import Generation
-from server.engine.types import FinishReason, GenerationChunk, GenerationRequest, GenerationUsage, SamplingParams
+from server.engine.types import (
+    Decision,
+    FinishReason,
+    GenerationChunk,
+    GenerationRequest,
+    GenerationUsage,
+    SamplingParams,
+)
 from server.errors import RequestError
 from server.prompt import tokenize_prompt
 from server.schema_fault import without_faults
@@ -47,7 +55,8 @@ class ChatRequest:
     are the names that may be called, None for all; the model is shown every tool whatever they are.
     `response_format` is None, `{"type": "text"}`, `{"type": "json_object"}` or
     `{"type": "json_schema", "json_schema": {"name": …, "schema": …, "strict": …}}`. `strict_tools` are the names of the
-    tools whose schema must be enforced, or the request refused.
+    tools whose schema must be enforced, or the request refused. `call_bias` is added to the logits of the tokens with
+    which a call begins, where an answer may be one or not (None: the service's own).
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -60,6 +69,7 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     allowed_tools: frozenset[str] | None = None
     strict_tools: frozenset[str] = frozenset()
+    call_bias: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +140,22 @@ class Render(Protocol):
 
 
 class ChatService:
-    """Answers chat requests with one model of one family. Implements `Chat`. `render` None is the family's own."""
+    """Answers chat requests with one model of one family. Implements `Chat`.
 
-    def __init__(self, engine: AsyncEngine, family: Family, render: Render | None = None) -> None:
+    `render` None is the family's own; `call_bias` is that of requests that do not say one.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, family: Family, render: Render | None = None, *, call_bias: float = 0.0
+    ) -> None:
         self._engine = engine
         self._family = family
         self._template = family.render if render is None else render
         vocabulary = engine.vocabulary
         self._special_tokens = frozenset(m for m in family.output.markers if m in vocabulary.special)
+        thought_end = family.output.reasoning[1] if family.output.reasoning else None
+        self._decision_tokens = DecisionTokens(vocabulary, thought_end)
+        self._call_bias = call_bias
         self._degradations: Counter[str] = Counter()
 
     @property
@@ -163,8 +181,17 @@ class ChatService:
             max_tokens=request.max_tokens,
             stop=request.stop,
             constraint=constraint,
+            decision=self._decision(request),
         )
         return generation_request, schemas
+
+    def _decision(self, request: ChatRequest) -> Decision | None:
+        """The offset of calls, where the answer may be one or not."""
+        bias = self._call_bias if request.call_bias is None else request.call_bias
+        tools = _callable_tools(request)
+        if not (bias and tools and request.tool_choice == "auto"):
+            return None
+        return self._decision_tokens.decision(self._family.call_beginnings(tools), bias)
 
     def _constraint(self, request: ChatRequest, schemas: EnforcedSchemas) -> tuple[Constraint | None, EnforcedSchemas]:
         """The constraint of an answer, and the schemas as it enforces them: fewer than given if some do not compile."""

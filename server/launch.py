@@ -63,10 +63,6 @@ class LoadedModel:
         counts = dataclasses.asdict(self.engine.metrics)
         return {name if name in GAUGES else f"{name}_total": value for name, value in counts.items()}
 
-    async def drain(self, timeout_s: float) -> bool:
-        """Refuse new requests and wait for the open ones; False if some are left after the time."""
-        return await self.engine.drain(timeout_s)
-
     def close(self) -> None:
         """Stop the engine and free the memory; requests that are still open end with an error."""
         self.engine.close()
@@ -104,7 +100,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     names = model_names(config.model, path)
     aliases = (config.alias,) if config.alias else ()
     return LoadedModel(
-        chat=ChatService(engine, family, render),
+        chat=ChatService(engine, family, render, call_bias=config.call_bias),
         completion=CompletionService(engine),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,

@@ -33,6 +33,7 @@ def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int) -> ChatRequest:
         sampling=read_sampling(wanted, n_vocab),
         max_tokens=one_of(wanted, "max_completion_tokens", "max_tokens"),
         stop=tuple(wanted.stop or ()),
+        call_bias=wanted.call_bias,
         strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )
 

@@ -115,12 +115,16 @@ class SampledRequest(_Shape):
 
 
 class ChatCompletionRequest(SampledRequest):
-    """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools."""
+    """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools.
+
+    `call_bias` is this server's own: positive makes calls likelier, negative less so.
+    """
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
