@@ -8,9 +8,10 @@ to a number instead (seen as amounts of a hundred zeros). Knows JSON Schema and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from chat_templates.references import references
 from chat_templates.schema import COMPOSITION, one_line, open_spaced
 
 AddRule = Callable[[str], str]
@@ -32,8 +33,9 @@ class _Printer:
     def __init__(self, root: Mapping[str, Any], add_rule: AddRule) -> None:
         self._definitions = {key: root[key] for key in ("$defs", "definitions") if key in root}
         self._add_rule = add_rule
+        self._rules: dict[str, str] = {}
         # References to other places than the definitions would dangle in a part of the schema.
-        self._is_whole = any(not ref.startswith(("#/$defs/", "#/definitions/")) for ref in _references(root))
+        self._is_whole = any(not ref.startswith(("#/$defs/", "#/definitions/")) for ref in references(root))
 
     def value(self, schema: Any, indent: int) -> str:
         if not self._is_whole and _is_listed_object(schema):
@@ -44,7 +46,10 @@ class _Printer:
         return self._json(one_line(whole) if _stands_on_one_line(schema) else open_spaced(whole))
 
     def _json(self, schema: Mapping[str, Any]) -> str:
-        return self._add_rule("%json " + json.dumps(schema, ensure_ascii=False))
+        body = "%json " + json.dumps(schema, ensure_ascii=False)
+        if body not in self._rules:
+            self._rules[body] = self._add_rule(body)
+        return self._rules[body]
 
     def _object(self, schema: Mapping[str, Any], indent: int) -> str:
         """Members in declared order, optional ones left out or not: one rule for each place a comma may stand.
@@ -90,18 +95,6 @@ def _stands_on_one_line(schema: Mapping[str, Any]) -> bool:
         return isinstance(items, Mapping) and "prefixItems" not in schema and _stands_on_one_line(items)
     kinds = kind if isinstance(kind, list) else [kind]
     return set(kinds) <= _SCALARS
-
-
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        for key, value in schema.items():
-            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
-                yield value
-            else:
-                yield from _references(value)
-    elif isinstance(schema, list):
-        for part in schema:
-            yield from _references(part)
 
 
 def _quoted(text: str) -> str:

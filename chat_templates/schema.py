@@ -6,12 +6,11 @@ modified; what the schema allows explicitly stays allowed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_SUBSCHEMA_MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
-_SUBSCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SUBSCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+from chat_templates.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS
+
 COMPOSITION = (
     "anyOf",
     "oneOf",
@@ -23,10 +22,15 @@ COMPOSITION = (
     "minProperties",
 )
 
+_OBJECT_PARTS = ("properties", "patternProperties", "required", "allOf", "$ref")
+
 # One space after commas and colons: what `json.dumps` prints and every family here was trained on. No other white
 # space, so that all of a call's punctuation is forced and costs no decision.
-_CANONICAL = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-_OPEN = {"whitespace_pattern": r"[ \n\t]{1,24}"}
+#
+# No \uXXXX: where keys are open, one would spell a listed key in letters that its schema does not bind.
+_ESCAPES = {"json_allowed_escapes": 'nrbtf\\"'}
+_CANONICAL = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", **_ESCAPES}
+_OPEN = {"whitespace_pattern": r"[ \n\t]{1,24}", **_ESCAPES}
 
 
 def arguments_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -36,9 +40,10 @@ def arguments_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     model invents keys where it may. Objects built by composition (`anyOf`, `$ref`, …) are left as they are, since
     closing one part of a composition forbids what the other parts allow.
     """
-    schema: dict[str, Any] = _closed(parameters or {})
+    given = parameters or {}
+    schema: dict[str, Any] = _closed(given, frozenset(_shared_places(given)))
     schema.setdefault("type", "object")
-    if not any(key in schema for key in ("properties", "additionalProperties", *COMPOSITION)):
+    if not any(key in schema for key in ("properties", "additionalProperties", "required", *COMPOSITION)):
         schema["properties"] = {}
         schema["additionalProperties"] = False
     return schema
@@ -119,20 +124,49 @@ def _relocated(schema: Any, root: str) -> Any:
     return schema
 
 
-def _closed(schema: Any) -> Any:
+def _closed(schema: Any, shared: frozenset[str] = frozenset(), place: str = "#") -> Any:
+    """A schema with its objects closed, but for those at the places in `shared`: they are parts of others."""
     if not isinstance(schema, Mapping):
         return schema
     out = dict(schema)
-    for key in _SUBSCHEMA_MAPS:
+    for key in SUBSCHEMA_MAPS:
         if isinstance(out.get(key), Mapping):
-            out[key] = {name: _closed(sub) for name, sub in out[key].items()}
-    for key in _SUBSCHEMA_LISTS:
-        if isinstance(out.get(key), list):
-            # Parts of an allOf share one object: closing each would leave nothing.
-            out[key] = list(out[key]) if key == "allOf" else [_closed(sub) for sub in out[key]]
-    for key in _SUBSCHEMAS:
+            out[key] = {name: _closed(part, shared, f"{place}/{key}/{name}") for name, part in out[key].items()}
+    for key in SUBSCHEMA_LISTS:
+        # Parts that share one object, among themselves or with `properties` beside them: closing each leaves nothing.
+        if isinstance(out.get(key), list) and not _holds_beside(key, out):
+            out[key] = [_closed(part, shared, f"{place}/{key}/{i}") for i, part in enumerate(out[key])]
+    for key in SUBSCHEMAS:
         if isinstance(out.get(key), Mapping):
-            out[key] = _closed(out[key])
-    if "properties" in out and "additionalProperties" not in out and not any(k in out for k in COMPOSITION):
+            out[key] = _closed(out[key], shared, f"{place}/{key}")
+    if place not in shared and _is_closable(out):
         out["additionalProperties"] = False
     return out
+
+
+def _holds_beside(key: str, schema: Mapping[str, Any]) -> bool:
+    """Whether a keyword's parts describe an object that another part describes as well."""
+    return key == "allOf" or (key in ("anyOf", "oneOf") and any(name in schema for name in _OBJECT_PARTS))
+
+
+def _is_closable(schema: Mapping[str, Any]) -> bool:
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping) or "additionalProperties" in schema:
+        return False
+    in_the_way = {key for key in COMPOSITION if key in schema}
+    if schema.get("minProperties", 0) <= len(properties):
+        in_the_way.discard("minProperties")
+    return not in_the_way
+
+
+def _shared_places(schema: Any, *, is_part: bool = False) -> Iterator[str]:
+    """What is referred to from where other schemas hold for the same object."""
+    if isinstance(schema, Mapping):
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and (is_part or len(schema) > 1):
+            yield reference
+        for key, part in schema.items():
+            yield from _shared_places(part, is_part=_holds_beside(key, schema))
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _shared_places(part, is_part=is_part)

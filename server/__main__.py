@@ -55,6 +55,10 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
         str | None,
         typer.Option(help="Whose chat template renders: the family's, or gguf, the file's own. [default: family]"),
     ] = None,
+    call_bias: Annotated[
+        float | None,
+        typer.Option(help="Added to the logits of tokens that begin a call, where a call is optional. [default: 0]"),
+    ] = None,
     ctx_size: Annotated[
         int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")
     ] = None,
@@ -160,6 +164,7 @@ def run_server(config: Config) -> None:
                 loaded.n_vocab,
                 loaded.fingerprint,
                 measurements=loaded.measurements,
+                degradations=lambda: loaded.chat.degradations,
             )
         )
         typer.echo(_welcome(loaded, listener), err=True)

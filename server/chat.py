@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -22,15 +22,27 @@ from chat_templates import (
     TemplateFileError,
     TemplateRequestError,
     ToolCallArguments,
+    ToolCallEnd,
     ToolCallStart,
 )
+from server.decision import DecisionTokens
+from server.enforced_schemas import EnforcedSchemas, enforce_request
 from server.engine.async_engine import AsyncEngine
 from server.engine.constraint import Constraint, GrammarError
 from server.engine.generation import Generation
-from server.engine.types import FinishReason, GenerationChunk, GenerationRequest, GenerationUsage, SamplingParams
+from server.engine.types import (
+    Decision,
+    FinishReason,
+    GenerationChunk,
+    GenerationRequest,
+    GenerationUsage,
+    SamplingParams,
+)
 from server.errors import RequestError
 from server.prompt import tokenize_prompt
-from server.schema_fault import locate_fault
+from server.schema_fault import without_faults
+from server.schema_warning import SchemaWarning
+from server.unenforced_calls import UnenforcedCalls
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -42,7 +54,9 @@ class ChatRequest:
     `tool_choice` is "none", "auto", "required" or `{"type": "function", "function": {"name": …}}`. `allowed_tools`
     are the names that may be called, None for all; the model is shown every tool whatever they are.
     `response_format` is None, `{"type": "text"}`, `{"type": "json_object"}` or
-    `{"type": "json_schema", "json_schema": {"name": …, "schema": …}}`.
+    `{"type": "json_schema", "json_schema": {"name": …, "schema": …, "strict": …}}`. `strict_tools` are the names of the
+    tools whose schema must be enforced, or the request refused. `call_bias` is added to the logits of the tokens with
+    which a call begins, where an answer may be one or not (None: the service's own).
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -54,6 +68,8 @@ class ChatRequest:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     allowed_tools: frozenset[str] | None = None
+    strict_tools: frozenset[str] = frozenset()
+    call_bias: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +84,17 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ChatDelta:
-    """A piece of an answer: exactly one of content, reasoning and tool_call, or the end (finish_reason and usage)."""
+    """A piece of an answer: exactly one of content, reasoning and tool_call, or the end.
+
+    The end has finish_reason and usage, and `warnings` about schemas that the answer was not held to.
+    """
 
     content: str | None = None
     reasoning: str | None = None
     tool_call: ToolCallDelta | None = None
     finish_reason: ChatFinishReason | None = None
     usage: GenerationUsage | None = None
+    warnings: tuple[SchemaWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +115,7 @@ class ChatResult:
     tool_calls: tuple[ToolCallResult, ...]
     finish_reason: ChatFinishReason
     usage: GenerationUsage
+    warnings: tuple[SchemaWarning, ...] = ()
 
 
 class Chat(Protocol):
@@ -119,40 +140,75 @@ class Render(Protocol):
 
 
 class ChatService:
-    """Answers chat requests with one model of one family. Implements `Chat`. `render` None is the family's own."""
+    """Answers chat requests with one model of one family. Implements `Chat`.
 
-    def __init__(self, engine: AsyncEngine, family: Family, render: Render | None = None) -> None:
+    `render` None is the family's own; `call_bias` is that of requests that do not say one.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, family: Family, render: Render | None = None, *, call_bias: float = 0.0
+    ) -> None:
         self._engine = engine
         self._family = family
         self._template = family.render if render is None else render
         vocabulary = engine.vocabulary
         self._special_tokens = frozenset(m for m in family.output.markers if m in vocabulary.special)
+        thought_end = family.output.reasoning[1] if family.output.reasoning else None
+        self._decision_tokens = DecisionTokens(vocabulary, thought_end)
+        self._call_bias = call_bias
+        self._degradations: Counter[str] = Counter()
+
+    @property
+    def degradations(self) -> Mapping[str, int]:
+        """How many schemas of accepted requests were degraded, by keyword: a bounded set."""
+        return self._degradations.copy()
 
     async def open(self, request: ChatRequest) -> ChatStream:
         """Admit a request and return its deltas; see `Chat.open`."""
         # Rendering, tokenizing and compiling take milliseconds, hundreds of them for a hostile schema: not on the loop.
-        generation_request = await asyncio.to_thread(self._prepare, request)
+        generation_request, schemas = await asyncio.to_thread(self._prepare, request)
         generation = self._engine.submit(generation_request)
-        return ChatStream(generation, self._family.parser(_callable_tools(request)))
+        self._degradations.update(warning.keyword for warning in schemas.warnings if warning.keyword is not None)
+        return ChatStream(generation, self._family.parser(_callable_tools(request)), schemas)
 
-    def _prepare(self, request: ChatRequest) -> GenerationRequest:
+    def _prepare(self, request: ChatRequest) -> tuple[GenerationRequest, EnforcedSchemas]:
         prompt = render_prompt(request, self._family, self._template)
-        return GenerationRequest(
+        schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
+        constraint, schemas = self._constraint(request, schemas)
+        generation_request = GenerationRequest(
             tokens=tuple(tokenize_prompt(self._engine.vocabulary, prompt, param="messages")),
             sampling=request.sampling,
             max_tokens=request.max_tokens,
             stop=request.stop,
-            constraint=self._constraint(request),
+            constraint=constraint,
+            decision=self._decision(request),
         )
+        return generation_request, schemas
 
-    def _constraint(self, request: ChatRequest) -> Constraint | None:
-        grammar = write_grammar(request, self._family, special_tokens=self._special_tokens)
-        if grammar is None:
+    def _decision(self, request: ChatRequest) -> Decision | None:
+        """The offset of calls, where the answer may be one or not."""
+        bias = self._call_bias if request.call_bias is None else request.call_bias
+        tools = _callable_tools(request)
+        if not (bias and tools and request.tool_choice == "auto"):
             return None
+        return self._decision_tokens.decision(self._family.call_beginnings(tools), bias)
+
+    def _constraint(self, request: ChatRequest, schemas: EnforcedSchemas) -> tuple[Constraint | None, EnforcedSchemas]:
+        """The constraint of an answer, and the schemas as it enforces them: fewer than given if some do not compile."""
         try:
-            return self._engine.compile(grammar)
+            return self._compile(request, schemas), schemas
         except GrammarError as error:
-            raise locate_fault(error, request.tools, request.response_format, self._engine.compile) from error
+            fewer = without_faults(schemas, error, self._engine.compile)
+        try:
+            return self._compile(request, fewer), fewer
+        except GrammarError as error:
+            raise RequestError(
+                f"The schemas of this request cannot be enforced together: {error.message}", param="tools"
+            ) from error
+
+    def _compile(self, request: ChatRequest, schemas: EnforcedSchemas) -> Constraint | None:
+        grammar = write_grammar(request, self._family, schemas, special_tokens=self._special_tokens)
+        return None if grammar is None else self._engine.compile(grammar)
 
 
 def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
@@ -178,13 +234,15 @@ def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
         raise RequestError(f"The model's chat template refuses this conversation. {error}", param="messages") from error
 
 
-def write_grammar(request: ChatRequest, family: Family, *, special_tokens: Collection[str] | None = None) -> str | None:
+def write_grammar(
+    request: ChatRequest, family: Family, schemas: EnforcedSchemas, *, special_tokens: Collection[str] | None = None
+) -> str | None:
     """The grammar of a request's answer, None if anything may be written; see `Family.grammar`."""
     return family.grammar(
-        narrow(request.tools, request.allowed_tools),
+        narrow(schemas.in_grammar(request.tools), request.allowed_tools),
         request.tool_choice,
         request.parallel_tool_calls,
-        response_schema=_response_schema(request.response_format),
+        response_schema=schemas.response_schema,
         special_tokens=special_tokens,
     )
 
@@ -194,16 +252,6 @@ def narrow(tools: Sequence[Mapping[str, Any]], allowed: Collection[str] | None) 
     if allowed is None:
         return tuple(tools)
     return tuple(tool for tool in tools if tool.get("function", {}).get("name") in allowed)
-
-
-def _response_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    match response_format:
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
-            return schema
-        case {"type": "json_object" | "json_schema"}:
-            return {"type": "object"}
-        case _:
-            return None
 
 
 def _callable_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
@@ -216,9 +264,11 @@ class ChatStream:
     A class and not an async generator: closing a generator that was never started runs none of its code.
     """
 
-    def __init__(self, generation: Generation, parser: OutputParser) -> None:
+    def __init__(self, generation: Generation, parser: OutputParser, schemas: EnforcedSchemas) -> None:
         self._generation = generation
         self._parser = parser
+        self._schemas = schemas
+        self._unenforced = UnenforcedCalls(schemas)
         self._ready: deque[ChatDelta] = deque()
         self._has_calls = False
 
@@ -227,14 +277,14 @@ class ChatStream:
 
     async def __anext__(self) -> ChatDelta:
         while not self._ready:
-            self._read(await anext(self._generation))
+            await self._read(await anext(self._generation))
         return self._ready.popleft()
 
     async def aclose(self) -> None:
         """Abort the generation if it is still running. May be called again."""
         await self._generation.aclose()
 
-    def _read(self, chunk: GenerationChunk) -> None:
+    async def _read(self, chunk: GenerationChunk) -> None:
         events = self._parser.feed(chunk.text)
         if chunk.finish_reason is not None:
             # A constrained call that is not complete here was cut, by a limit or a stop string: nothing else ends it.
@@ -242,7 +292,14 @@ class ChatStream:
         for event in events:
             self._ready.extend(self._deltas(event))
         if chunk.finish_reason is not None:
-            self._ready.append(ChatDelta(finish_reason=self._finish_reason(chunk.finish_reason), usage=chunk.usage))
+            found = await asyncio.to_thread(self._unenforced.warnings) if self._unenforced else ()
+            self._ready.append(
+                ChatDelta(
+                    finish_reason=self._finish_reason(chunk.finish_reason),
+                    usage=chunk.usage,
+                    warnings=(*self._schemas.warnings, *found),
+                )
+            )
 
     def _deltas(self, event: Event) -> list[ChatDelta]:
         match event:
@@ -253,11 +310,16 @@ class ChatStream:
             case ToolCallStart(index, name, call_id):
                 self._has_calls = True
                 new_id = call_id or f"call_{secrets.token_hex(12)}"
+                self._unenforced.start(index, name, new_id)
                 return [ChatDelta(tool_call=ToolCallDelta(index, new_id, name))]
             case ToolCallArguments(index, text):
+                self._unenforced.add(index, text)
                 return [ChatDelta(tool_call=ToolCallDelta(index, arguments=text))]
+            case ToolCallEnd(index):
+                self._unenforced.end(index)
+                return []
             case _:
-                # An end needs no delta. A retraction cannot be: calls are constrained whenever tools are offered.
+                # A retraction cannot be: calls are constrained whenever tools are offered.
                 return []
 
     def _finish_reason(self, reason: FinishReason) -> ChatFinishReason:
@@ -292,6 +354,7 @@ async def fold(deltas: AsyncIterator[ChatDelta]) -> ChatResult:
         tool_calls=tuple(_join(pieces) for _, pieces in sorted(calls.items())),
         finish_reason=end.finish_reason,
         usage=end.usage,
+        warnings=end.warnings,
     )
 
 

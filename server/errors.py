@@ -10,6 +10,7 @@
     ├── OverloadedError         nobody's: 429 with Retry-After, try again later
     ├── NotReadyError           ours, for now: 503 until the model is loaded or while draining
     ├── EngineError             ours: 500; a bug or a broken machine
+    │   └── ConstraintError     the client's, met while generating: 400, this request alone ends
     └── StartupError            the operator's: one line and a non-zero exit, never an HTTP answer
 
 Knows no web framework and no model. Messages name the value, the bound and the way out.
@@ -105,6 +106,16 @@ class NotReadyError(FunctionGateError):
 
 class EngineError(FunctionGateError):
     """Decoding failed for a reason that the client did not cause."""
+
+
+class ConstraintError(EngineError):
+    """The request's grammar outgrew its limits while the answer was generated. Ends this request, and no other."""
+
+    status = 400
+    type = "invalid_request_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="grammar_limit_exceeded")
 
 
 class StartupError(FunctionGateError):

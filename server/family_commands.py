@@ -67,10 +67,12 @@ def render(
 ) -> None:
     """Print the exact prompt that a request becomes, or the grammar that its answer is held to."""
     from server.chat import render_prompt, write_grammar  # noqa: PLC0415 -- it brings the engine
+    from server.enforced_schemas import enforce_request  # noqa: PLC0415 -- so does this
 
     chosen, request = _family(family), _request(file)
     prompt = render_prompt(request, chosen, chosen.render)
-    text = write_grammar(request, chosen) if grammar else prompt
+    schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
+    text = write_grammar(request, chosen, schemas) if grammar else prompt
     if text is None:
         raise StartupError("the answer to this request is free: it has no grammar")
     typer.echo(text, nl=False)

@@ -20,7 +20,7 @@ from server.wheel import Progress, silent
 
 if TYPE_CHECKING:
     from chat_templates import Family
-    from server.chat import Chat, Render
+    from server.chat import ChatService, Render
     from server.completion import Completion
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
@@ -41,7 +41,7 @@ class LoadedModel:
     Close it with `close`; it is the only owner of the engine's thread and of the native memory.
     """
 
-    chat: Chat
+    chat: ChatService
     completion: Completion
     names: tuple[str, ...]
     family_id: str
@@ -62,10 +62,6 @@ class LoadedModel:
         """The engine's counters by metric name; those that only grow end in `_total`."""
         counts = dataclasses.asdict(self.engine.metrics)
         return {name if name in GAUGES else f"{name}_total": value for name, value in counts.items()}
-
-    async def drain(self, timeout_s: float) -> bool:
-        """Refuse new requests and wait for the open ones; False if some are left after the time."""
-        return await self.engine.drain(timeout_s)
 
     def close(self) -> None:
         """Stop the engine and free the memory; requests that are still open end with an error."""
@@ -104,7 +100,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     names = model_names(config.model, path)
     aliases = (config.alias,) if config.alias else ()
     return LoadedModel(
-        chat=ChatService(engine, family, render),
+        chat=ChatService(engine, family, render, call_bias=config.call_bias),
         completion=CompletionService(engine),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,

@@ -1,4 +1,4 @@
-"""Which part of a request's schemas makes its grammar fail: the answer that a client can act on.
+"""Which of a request's schemas makes its grammar fail, when all of them looked enforceable.
 
 Knows JSON Schema's shape and a function that compiles; asked only after a whole grammar has failed, so that good
 requests pay nothing.
@@ -7,10 +7,12 @@ requests pay nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from chat_templates.dialect import parts
 from chat_templates.schema import arguments_schema
+from server.enforced_schemas import EnforcedSchema, EnforcedSchemas
 from server.engine.constraint import GrammarError
 from server.errors import RequestError
 
@@ -19,36 +21,44 @@ MAX_ATTEMPTS = 64  # compilations spent on finding the place; the tool is named 
 Compile = Callable[[str], object]
 
 
-def locate_fault(
-    error: GrammarError,
-    tools: Sequence[Mapping[str, Any]],
-    response_format: Mapping[str, Any] | None,
-    compile_grammar: Compile,
-) -> RequestError:
-    """The error to answer with: names the tool, or the response format, and the JSON path of the schema at fault."""
+def without_faults(schemas: EnforcedSchemas, error: GrammarError, compile_grammar: Compile) -> EnforcedSchemas:
+    """The schemas, those degraded that do not compile on their own. `error` is what the whole grammar failed with.
+
+    Raises `RequestError` for a schema beyond the compiler's limits, or strict; and if none fails on its own.
+    """
     search = _Search(compile_grammar)
-    for i, tool in enumerate(tools):
-        function = tool.get("function", tool)
-        parameters = function.get("parameters")
-        fault = search.find(arguments_schema(parameters), f"tools[{i}].function.parameters") if parameters else None
+    degraded = []
+    for schema in schemas.all:
+        fault = search.find(_grammar_schema(schema), "")
         if fault is not None:
-            path, reason = fault
-            return RequestError(
-                f"The parameters of tool {function['name']!r} cannot be enforced at {path}: {reason}",
-                param=path,
-                code="invalid_function_parameters",
-            )
-    match response_format:
-        case {"json_schema": {"schema": dict(schema)}}:
-            fault = search.find(schema, "response_format.json_schema.schema")
-            if fault is not None:
-                path, reason = fault
-                return RequestError(
-                    f"The schema cannot be enforced at {path}: {reason}", param=path, code="invalid_json_schema"
-                )
+            path, fault_error = fault
+            if fault_error.is_too_large:
+                raise schema.refusal(path, _reason(fault_error))
+            degraded.append(schema.degraded(path, _reason(fault_error)))
+    if not degraded:
+        raise _too_many(schemas, error)
+    return schemas.replaced(degraded)
+
+
+def _too_many(schemas: EnforcedSchemas, error: GrammarError) -> RequestError:
+    largest = max(schemas.all, key=lambda schema: len(json.dumps(schema.enforcement.enforced)))
+    if len(schemas.all) == 1:
+        return largest.refusal("", _reason(error))
     return RequestError(
-        f"The tools cannot be enforced together: {error.message}", param="tools", code="invalid_function_parameters"
+        f"The tools cannot be enforced together: {_reason(error)}. The largest is {largest.tool!r}.",
+        param="tools",
+        code="invalid_function_parameters",
     )
+
+
+def _grammar_schema(schema: EnforcedSchema) -> Mapping[str, Any]:
+    enforced = schema.enforcement.enforced
+    return enforced if schema.tool is None else arguments_schema(enforced)
+
+
+def _reason(error: GrammarError) -> str:
+    """The compiler's own words; what follows them is the grammar."""
+    return error.message.partition("\n")[0].rpartition("failed to compile JSON schema: ")[2]
 
 
 class _Search:
@@ -58,38 +68,24 @@ class _Search:
         self._compile = compile_grammar
         self._n_left = MAX_ATTEMPTS
 
-    def find(self, schema: Mapping[str, Any], path: str) -> tuple[str, str] | None:
-        """The path of the smallest part that fails on its own and the compiler's reason; None if nothing fails."""
-        reason = self._failure(schema)
-        if reason is None:
+    def find(self, schema: Mapping[str, Any], path: str) -> tuple[str, GrammarError] | None:
+        """The path of the smallest part that fails on its own and its error; None if nothing fails."""
+        error = self._failure(schema)
+        if error is None:
             return None
         definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
-        for key, part in _parts(schema):
-            fault = self.find({**definitions, **part}, f"{path}.{key}")
+        for place, part in parts(schema):
+            if not isinstance(part, Mapping) or self._n_left == 0:
+                continue
+            fault = self.find({**definitions, **part}, f"{path}.{place}")
             if fault is not None:
                 return fault
-        return path, reason
+        return path, error
 
-    def _failure(self, schema: Mapping[str, Any]) -> str | None:
-        if self._n_left == 0:
-            return None
+    def _failure(self, schema: Mapping[str, Any]) -> GrammarError | None:
         self._n_left -= 1
         try:
             self._compile(f"%llguidance {{}}\nstart: %json {json.dumps(schema, ensure_ascii=False)}\n")
         except GrammarError as error:
-            return error.message
+            return error
         return None
-
-
-def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for key in ("properties", "patternProperties", "$defs", "definitions"):
-        for name, part in (schema.get(key) or {}).items():
-            if isinstance(part, Mapping):
-                yield f"{key}.{name}", part
-    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        for i, part in enumerate(schema.get(key) or ()):
-            if isinstance(part, Mapping):
-                yield f"{key}[{i}]", part
-    for key in ("items", "additionalProperties"):
-        if isinstance(schema.get(key), Mapping):
-            yield key, schema[key]

@@ -105,9 +105,9 @@ class Checker:
         return bool(self._check(functions, calls, answer, self._python, category, "model")["valid"])
 
 
-def ask(client: httpx.Client, model: str, choice: str, case: Case) -> dict[str, Any]:
+def ask(client: httpx.Client, model: str, options: Mapping[str, Any], case: Case) -> dict[str, Any]:
     """The completion of one case."""
-    body = {"model": model, "messages": case[1], "tools": case[2], "tool_choice": choice}
+    body = {"model": model, "messages": case[1], "tools": case[2], **options}
     response = client.post("chat/completions", json=body | {"temperature": 0, "max_tokens": MAX_TOKENS})
     response.raise_for_status()
     completion: dict[str, Any] = response.json()
@@ -143,6 +143,7 @@ def main(  # noqa: PLR0917  typer calls it by name
     url: Annotated[str, typer.Option(help="Base URL of an OpenAI-compatible server.")] = "http://127.0.0.1:8000/v1",
     choice: Annotated[str, typer.Option(help="tool_choice: auto or required.")] = "auto",
     category: Annotated[list[str] | None, typer.Option(help="A BFCL category; may be given often.")] = None,
+    call_bias: Annotated[float | None, typer.Option(help="Sent with every request if given.")] = None,
     count: Annotated[int, typer.Option(help="The first so many cases of each category.")] = 25,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the counts here.")] = None,
     show_wrong: Annotated[bool, typer.Option(help="Print the answers that are not right.")] = False,
@@ -152,13 +153,14 @@ def main(  # noqa: PLR0917  typer calls it by name
     root = unpacked_wheel()
     checker = Checker(root)
     results: dict[str, dict[str, float]] = {}
+    options = {"tool_choice": choice} | ({} if call_bias is None else {"call_bias": call_bias})
     with httpx.Client(base_url=url, timeout=600) as client:
         model = client.get("models").raise_for_status().json()["data"][0]["id"]
         for name in category or ["simple_python", "multiple", "live_simple", "irrelevance"]:
             total: Counter[str] = Counter()
             started = time.perf_counter()
             for case in cases(root, name, count):
-                completion = ask(client, model, choice, case)
+                completion = ask(client, model, options, case)
                 counts = score(completion, name, case, checker)
                 total += counts
                 if show_wrong and not counts["right"]:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MARKERS = (
-    *("<|endoftext|>", "<|eom_id|>", "<|im_start|>", "<|im_end|>"),
-    *("<tool_call>", "</tool_call>", "<think>", "</think>", "<|python_tag|>"),
+    *("<|endoftext|>", "<|eom_id|>", "<tool_call>", "</tool_call>", "<|im_start|>", "<|im_end|>"),
+    *("<think>", "</think>", "<|python_tag|>"),
 )
 
 

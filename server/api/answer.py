@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from server.chat import ChatDelta, ChatResult, ToolCallDelta
     from server.engine.types import GenerationUsage
+    from server.schema_warning import SchemaWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ def completion(head: AnswerHead, result: ChatResult) -> dict[str, Any]:
         "logprobs": None,
         "finish_reason": result.finish_reason,
     }
-    return {**head.fields("chat.completion"), "choices": [choice], "usage": usage(result.usage)}
+    whole = {**head.fields("chat.completion"), "choices": [choice], "usage": usage(result.usage)}
+    return _with_warnings(whole, result.warnings)
 
 
 def usage(counts: GenerationUsage) -> dict[str, Any]:
@@ -102,7 +106,8 @@ class ChunkWriter:
             chunks.append(self._chunk({"tool_calls": [_tool_call(delta.tool_call)]}))
         if delta.finish_reason is not None:
             is_empty = not (self._has_content or self._has_calls)
-            chunks.append(self._chunk({"content": ""} if is_empty else {}, delta.finish_reason))
+            last = self._chunk({"content": ""} if is_empty else {}, delta.finish_reason)
+            chunks.append(_with_warnings(last, delta.warnings))
             if self._include_usage and delta.usage is not None:
                 head = self._head.fields("chat.completion.chunk")
                 chunks.append({**head, "choices": [], "usage": usage(delta.usage)})
@@ -124,6 +129,11 @@ class ChunkWriter:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         chunk = {**self._head.fields("chat.completion.chunk"), "choices": [choice]}
         return {**chunk, "usage": None} if self._include_usage else chunk
+
+
+def _with_warnings(answer: dict[str, Any], warnings: Sequence[SchemaWarning]) -> dict[str, Any]:
+    """The answer and, if there are any, the warnings: an extension, which OpenAI's clients carry along unread."""
+    return {**answer, "warnings": [warning.fields() for warning in warnings]} if warnings else answer
 
 
 def _tool_call(delta: ToolCallDelta) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from server.api.functions import read_functions
 from server.api.messages import read_messages
 from server.api.sampling import read_sampling
 from server.api.schemas import one_of
-from server.api.tools import Choice, read_tool_choice, read_tools
+from server.api.tools import Choice, read_tool_choice, read_tools, strict_names
 from server.chat import ChatRequest
 from server.errors import RequestError
 
@@ -33,6 +33,8 @@ def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int) -> ChatRequest:
         sampling=read_sampling(wanted, n_vocab),
         max_tokens=one_of(wanted, "max_completion_tokens", "max_tokens"),
         stop=tuple(wanted.stop or ()),
+        call_bias=wanted.call_bias,
+        strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )
 
 
@@ -66,7 +68,8 @@ def _response_format(wanted: ChatCompletionRequest) -> dict[str, Any] | None:
         return None
     if form.json_schema is None:
         return {"type": form.type}
+    schema = form.json_schema
     return {
         "type": form.type,
-        "json_schema": {"name": form.json_schema.name, "schema": form.json_schema.schema_},
+        "json_schema": {"name": schema.name, "schema": schema.schema_, "strict": schema.strict is True},
     }

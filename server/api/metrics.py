@@ -64,3 +64,12 @@ class _EngineCollector(Collector):
             documentation = f"{name.replace('_', ' ').capitalize()}, from the engine."
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             yield family(f"functiongate_{name}", documentation, value=value)
+        # Keywords are those of JSON Schema, never what a client typed: series stay bounded.
+        degradations = CounterMetricFamily(
+            "functiongate_schema_degradations_total",
+            "Schemas not enforced while generating, by the keyword at fault.",
+            labels=("keyword",),
+        )
+        for keyword, count in (model.degradations() if model is not None else {}).items():
+            degradations.add_metric((keyword,), count)
+        yield degradations

@@ -12,7 +12,6 @@ Accepted and ignored:
     service_tier                      there is one
     prompt_cache_key                  prefixes are shared whatever the key
     stream_options.include_obfuscation  no padding is sent
-    tools[].function.strict           calls always fit their schema
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class StreamOptions(_Shape):
 
 
 class JsonSchema(_Shape):
-    """A named schema; `strict` is ignored: the answer always fits."""
+    """A named schema; with `strict` it is refused if it cannot be enforced, else the answer warns."""
 
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
@@ -116,12 +115,16 @@ class SampledRequest(_Shape):
 
 
 class ChatCompletionRequest(SampledRequest):
-    """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools."""
+    """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools.
+
+    `call_bias` is this server's own: positive makes calls likelier, negative less so.
+    """
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None

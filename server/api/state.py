@@ -26,7 +26,7 @@ class Phase(Enum):
     DRAINING = "draining"
 
 
-def no_gauges() -> Mapping[str, float]:
+def no_gauges() -> Mapping[str, int]:
     """Measurements of a model that has none."""
     return {}
 
@@ -37,7 +37,7 @@ class ServedModel:
 
     `names` are those that clients may use, the preferred one first. `n_vocab` bounds the ids of `logit_bias`.
     `fingerprint` changes when the same seed may give another answer. `measurements` gives the engine's
-    counters by name at this moment; see `server.api.metrics`.
+    counters by name at this moment, `degradations` those of schemas by keyword; see `server.api.metrics`.
     """
 
     chat: Chat
@@ -46,6 +46,7 @@ class ServedModel:
     n_vocab: int
     fingerprint: str
     measurements: Callable[[], Mapping[str, float]] = no_gauges
+    degradations: Callable[[], Mapping[str, int]] = no_gauges
 
 
 class ServingState:

@@ -57,6 +57,12 @@ class Choice:
     allowed: frozenset[str] | None = None
 
 
+def strict_names(tools: Sequence[Mapping[str, Any]] | None) -> frozenset[str]:
+    """The names of the tools whose schema must be enforced; call `read_tools` first."""
+    functions = [tool.get("function") or {} for tool in tools or ()]
+    return frozenset(function["name"] for function in functions if function.get("strict") is True)
+
+
 def read_tool_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Mapping[str, Any]]) -> Choice:
     """The choice; None is "auto" with tools and "none" without.
 

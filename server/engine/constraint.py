@@ -2,7 +2,8 @@
 
 Knows llguidance; knows no model and no meaning of the text. Special tokens (`<tool_call>`) are written in a Lark
 grammar by their name; no regex and no string of a grammar ever matches them. llguidance's matchers never raise:
-their error is asked for here and becomes `GrammarError` (the grammar's fault) or `EngineError` (met on the way).
+their error is asked for here and becomes `GrammarError` (the grammar's fault), or `ConstraintError` for a limit met on
+the way and `EngineError` for anything else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import llguidance
 import numpy as np
 
-from server.errors import EngineError, RequestError
+from server.errors import ConstraintError, EngineError, RequestError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,13 +27,29 @@ CACHED_GRAMMARS = 64
 # llguidance checks its own limits late: 3 MB of alternatives take 39 s to be refused, 540 KB compile in 1.9 s.
 # MCP servers are known to send 100 KB of tool schemas.
 MAX_GRAMMAR_CHARS = 512 * 1024
+# A second's worth: compiling takes about 6 to 10 us a symbol. 150 tools of 8 arguments (144 KB) take some 40,000.
+MAX_GRAMMAR_SYMBOLS = 50_000
+
+
+# How llguidance words its limits; its stop reasons call some of them internal errors.
+_LIMIT_WORDS = (
+    "schema too large",
+    "stack level exceeded",
+    "too big",
+    "Too many",
+    "too many",
+    "Unable to determine if regex is empty",
+    "items; max is",
+    "NoExtensionBias",  # recursion that never ends
+)
 
 
 class GrammarError(RequestError):
-    """A grammar that cannot be compiled, or that exceeds the limits on its size."""
+    """A grammar that cannot be compiled, or that exceeds the limits on its size (`is_too_large`)."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, is_too_large: bool = False) -> None:
         super().__init__(message, code="invalid_grammar")
+        self.is_too_large = is_too_large
 
 
 class GrammarCompiler:
@@ -46,7 +63,7 @@ class GrammarCompiler:
         self._n_vocab = len(vocabulary.pieces)
         self._end = vocabulary.eos
         self._limits = llguidance.LLParserLimits(
-            max_grammar_size=200_000,
+            max_grammar_size=MAX_GRAMMAR_SYMBOLS,
             max_lexer_states=100_000,
             verbose_errors=False,  # the grammar holds the client's schema, which does not belong in logs
         )
@@ -71,7 +88,8 @@ class GrammarCompiler:
         if len(lark) > MAX_GRAMMAR_CHARS:
             raise GrammarError(
                 f"the grammar of these tools has {len(lark)} characters; the limit is {MAX_GRAMMAR_CHARS} "
-                f"(offer fewer tools or smaller schemas)"
+                f"(offer fewer tools or smaller schemas)",
+                is_too_large=True,
             )
         grammar = llguidance.LLMatcher.grammar_from_lark(lark)
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)
@@ -81,7 +99,8 @@ class GrammarCompiler:
             if not matcher.is_stopped():
                 matcher.compute_bitmask()
         if matcher.is_error():
-            raise GrammarError(f"the grammar cannot be used: {matcher.get_error()}")
+            reason = matcher.get_error()
+            raise GrammarError(f"the grammar cannot be used: {reason}", is_too_large=_is_limit(reason))
         return matcher
 
 
@@ -116,14 +135,13 @@ class Constraint:
         if not tokens or self._matcher.is_stopped():
             return 0
         n_valid: int = self._matcher.validate_tokens(tokens)
-        if self._matcher.is_error():
-            raise EngineError(f"the grammar failed: {self._matcher.get_error()}")
+        self._check()
         return n_valid
 
     def mask(self) -> NDArray[np.uint32]:
         """The allowed tokens, one bit each, shape `[ceil(n_vocab / 32)]`, lowest bit first.
 
-        A view: valid until the next call. Raises `EngineError` if the grammar exceeds its limits here.
+        A view: valid until the next call. Raises `ConstraintError` if the grammar exceeds its limits here.
         """
         self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
         self._check()
@@ -151,8 +169,23 @@ class Constraint:
         return Constraint(self._matcher.deep_copy(), self._n_vocab, self.end)
 
     def _check(self) -> None:
-        if self._matcher.is_error():
-            raise EngineError(f"the grammar failed: {self._matcher.get_error()}")
+        if not self._matcher.is_error():
+            return
+        reason = self._matcher.get_error()
+        if _is_limit(reason):
+            raise ConstraintError(
+                f"The answer came to a part of a schema that is too complex to go on ({_first_line(reason)}). "
+                f"Simplify its patterns and alternatives."
+            )
+        raise EngineError(f"the grammar failed: {reason}")
+
+
+def _is_limit(reason: str) -> bool:
+    return any(words in reason for words in _LIMIT_WORDS)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 class _ModelTokenizer:

@@ -87,10 +87,10 @@ class GenerationRequest:
 
     tokens: tuple[int, ...]
     sampling: SamplingParams = SamplingParams()
-    decision: Decision | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
+    decision: Decision | None = None
 
 
 class FinishReason(StrEnum):

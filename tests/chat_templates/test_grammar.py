@@ -240,9 +240,9 @@ def test_a_response_schema_constrains_the_answer_but_not_the_calls(family_id, co
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     assert accepts(compile_for(family_id, "none", response_schema=schema), vocabulary, '{"ok": true}')
     assert accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, '{"ok": true}')
-    assert accepts(
-        compile_for(family_id, "auto", response_schema=schema), vocabulary, native_turn(get_family(family_id), 1)
-    )
+    if family_id not in WITHOUT_CALLS_IN_HISTORY:
+        call = native_turn(get_family(family_id), 1)
+        assert accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, call)
     assert not accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, "yes")
 
 

@@ -42,7 +42,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("get_weather", {"city": "", "at": [1.5, -2, 1e21], "options": {"exact": True, "note": None}}),
     ("time.now-v2", {}),
 ]
-CALLERS = [family for family in FAMILIES if family != "minitron"]
+CALLERS = [family for family in FAMILIES if family not in ("minitron", "xlam-1-fc")]
 NO_THOUGHT = "<think>\n\n</think>\n\n"  # what Qwen3's history prints in front of an answer without reasoning
 
 

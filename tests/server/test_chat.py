@@ -36,7 +36,7 @@ def answer(engine):
 
 async def test_only_allowed_tools_are_called_and_the_prompt_stays_the_same(answer):
     called = set()
-    for seed in range(6):
+    for seed in range(20):
         sampling = SamplingParams(seed=seed)
         result = await answer(tool_choice="required", allowed_tools=frozenset({"alpha", "gamma"}), sampling=sampling)
         called |= {call.name for call in result.tool_calls}
@@ -49,3 +49,36 @@ async def test_a_request_may_allow_one_tool(answer):
     result = await answer(tool_choice="required", parallel_tool_calls=False, allowed_tools=frozenset({"beta"}))
     assert [call.name for call in result.tool_calls] == ["beta"]
     assert result.finish_reason == "tool_calls"
+
+
+async def test_a_call_bias_decides_whether_an_answer_begins_as_a_call(answer):
+    for seed in range(5):
+        sampling = SamplingParams(seed=seed)
+        biased = await answer(call_bias=100.0, sampling=sampling)
+        assert biased.tool_calls or biased.content.lstrip().startswith(("<", "{", "[", "`"))
+        text = (await answer(call_bias=-100.0, sampling=sampling)).content or ""
+        assert not text.lstrip().startswith(("<", "{", "[", "`"))
+
+
+async def test_a_request_overrides_the_services_call_bias(engine):
+    service = ChatService(engine, get_family("qwen2.5"), call_bias=100.0)
+
+    async def begins_with_a_marker(**fields):
+        sampling = SamplingParams(temperature=0.0)
+        request = ChatRequest(MESSAGES, TOOLS, max_tokens=1, sampling=sampling, **fields)
+        result = await fold(await service.open(request))
+        return not result.content or result.content.lstrip().startswith(("<", "{", "[", "`"))
+
+    assert await begins_with_a_marker()
+    assert not await begins_with_a_marker(call_bias=-100.0)
+
+
+async def test_a_call_bias_means_nothing_where_there_is_no_choice(answer):
+    greedy = SamplingParams(temperature=0.0)
+    for choice in ("none", "required"):
+        unbiased = await answer(tool_choice=choice, sampling=greedy)
+        biased = await answer(tool_choice=choice, sampling=greedy, call_bias=-100.0)
+        assert (biased.content, [c.name for c in biased.tool_calls]) == (
+            unbiased.content,
+            [c.name for c in unbiased.tool_calls],
+        )

@@ -191,7 +191,8 @@ def test_errors_are_the_sdks_own_exceptions(  # noqa: PLR0917  a table
 
 def test_an_unusable_schema_is_refused_by_its_tool_and_path(client):
     broken = json.loads(json.dumps(WEATHER))
-    broken["function"]["parameters"]["properties"]["city"]["pattern"] = "("
+    broken["function"]["parameters"]["properties"]["city"]["pattern"] = "^(?=P)"
+    broken["function"]["strict"] = True
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="smollm2-135m", messages=QUESTION, tools=[WEATHER, broken | {}][1:])
     assert caught.value.code == "invalid_function_parameters"
@@ -223,3 +224,19 @@ def test_obsolete_functions_are_answered_in_their_own_form(client):
     choice = completion.choices[0]
     assert choice.finish_reason == "function_call"
     assert json.loads(choice.message.function_call.arguments)["city"] == "Paris"
+
+
+def test_a_schema_that_is_not_enforced_is_said_so_in_the_answer_and_in_the_metrics(client, base_url):
+    broken = json.loads(json.dumps(WEATHER))
+    broken["function"]["parameters"]["properties"]["city"]["pattern"] = "^(?=Z)"
+    options: Any = {"model": "smollm2-135m", "messages": QUESTION, "tools": [broken], "tool_choice": "required"}
+    completion = client.chat.completions.create(**options, temperature=0, max_tokens=64)
+    degraded = completion.model_extra["warnings"][0]
+    assert degraded["path"] == "tools[0].function.parameters.properties.city"
+    assert (degraded["type"], degraded["tool"], degraded["keyword"]) == ("schema_degraded", "get_weather", "pattern")
+    with client.chat.completions.stream(**options, temperature=0, max_tokens=64) as stream:
+        chunks = [event.chunk for event in stream if event.type == "chunk"]
+    last = next(chunk for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason)
+    assert last.model_extra["warnings"][0] == degraded
+    metrics = httpx.get(base_url.removesuffix("/v1") + "/metrics").text
+    assert 'functiongate_schema_degradations_total{keyword="pattern"} 2.0' in metrics

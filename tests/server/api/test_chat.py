@@ -13,6 +13,7 @@ from scripted_chat import CALLS, TEXT, USAGE
 from server.api.schemas import IGNORED
 from server.chat import ChatDelta
 from server.engine.types import SamplingParams
+from server.schema_warning import SchemaWarning
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -145,6 +146,37 @@ async def test_chunks_share_one_head_and_say_role_and_names_once(chat, ask):
     assert "usage" not in chunks[0]
 
 
+async def test_warnings_are_in_the_answer_and_in_the_chunk_that_ends_it(chat, ask):
+    degraded = SchemaWarning("schema_degraded", "f", "tools[0].function.parameters", "why", keyword="not")
+    invalid = SchemaWarning("arguments_invalid", "f", "$.v", "what", tool_call_id="call_a")
+    chat.script = [*CALLS[:-1], ChatDelta(finish_reason="tool_calls", usage=USAGE, warnings=(degraded, invalid))]
+    whole = (await ask()).json()["warnings"]
+    assert whole[0] == {
+        "type": "schema_degraded",
+        "tool": "f",
+        "path": "tools[0].function.parameters",
+        "keyword": "not",
+        "message": "why",
+    }
+    assert whole[1]["tool_call_id"] == "call_a"
+    chunks = chunks_of((await ask(stream=True)).text)
+    assert [chunk.get("warnings") for chunk in chunks if "warnings" in chunk] == [whole]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    chat.script = TEXT
+    assert "warnings" not in (await ask()).json()
+
+
+@pytest.mark.parametrize("strict", [True, False, None])
+async def test_strict_reaches_the_chat_and_not_the_prompt(chat, ask, strict):
+    strict_tool = {"type": "function", "function": {**WEATHER["function"], "strict": strict}}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}, "strict": strict}}
+    await ask(tools=[strict_tool], response_format=form)
+    (request,) = chat.requests
+    assert request.strict_tools == (frozenset({"get_weather"}) if strict else frozenset())
+    assert request.tools == (WEATHER,)
+    assert request.response_format["json_schema"]["strict"] is (strict is True)
+
+
 async def test_usage_comes_last_and_only_when_asked_for(ask):
     chunks = chunks_of((await ask(stream=True, stream_options={"include_usage": True})).text)
     assert [chunk["usage"] for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
@@ -177,7 +209,7 @@ async def test_everything_honoured_reaches_the_chat(chat, ask):
     assert request.tools == (WEATHER,)
     assert request.tool_choice == {"type": "function", "function": {"name": "get_weather"}}
     assert request.parallel_tool_calls is False
-    expected = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    expected = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}}
     assert request.response_format == expected
     assert (request.stop, request.max_tokens) == (("END",), 7)
     assert request.sampling == SamplingParams(0.5, 40, 0.9, 0.1, 1.1, -1, 1, {3: -100}, seed=2**64 - 1)
@@ -221,7 +253,7 @@ async def test_the_documentation_lists_exactly_what_is_ignored():
 
     table = schemas.__doc__.split("Accepted and ignored:")[1]
     names = {word.strip() for line in table.splitlines() for word in line.strip().split("  ")[0].split(",")} - {""}
-    assert names == IGNORED | {"stream_options.include_obfuscation", "tools[].function.strict"}
+    assert names == IGNORED | {"stream_options.include_obfuscation"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,269 @@
+"""Which schemas a grammar enforces, and why not the others.
+
+Knows JSON Schema in draft 2020-12 and what llguidance's `%json` does with each keyword (its json/schema.rs); compiles
+nothing. Laws: whatever fits an enforced schema fits the given one; keywords are rewritten only where nothing changes in
+what is accepted; what cannot be enforced is found with its place, never dropped.
+
+Not constraints, and therefore not enforced: annotations, keywords that nobody defines (`x-…`), and formats that are
+not in FORMATS, which draft 2020-12 treats as annotations. Formats in FORMATS are enforced by their shape: a grammar
+does not know leap years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chat_templates.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS, in_2020_12
+from chat_templates.disjoint import all_disjoint
+from chat_templates.keywords import ANNOTATIONS, CONSTRAINTS, COUNTS, misshapen, value_fault
+from chat_templates.pattern import PatternError, PatternLimitError, portable
+from chat_templates.references import references, resolve
+from chat_templates.schema_limits import SchemaLimitError, check_limits
+
+FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
+ANY_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": True}
+"""What a degraded tool's arguments are constrained to."""
+
+# Each of them becomes an alternative with all others in it.
+MAX_COUNTED_PROPERTIES = 40
+# The product of three is still below 2**32.
+MAX_COMBINED_STEP = 1000
+
+_IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref", "$dynamicRef")
+
+
+@dataclass(frozen=True, slots=True)
+class Unenforceable:
+    """A keyword that the grammar cannot enforce. `path` leads to its schema from the root: `.properties.x`, or ""."""
+
+    path: str
+    keyword: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """How one schema is enforced.
+
+    `given` is the schema in draft 2020-12, to validate against. `enforced` is the schema for the grammar: equivalent to
+    `given` if `faults` is empty, else any object. A malformed schema cannot be validated against either.
+    """
+
+    given: Mapping[str, Any]
+    enforced: Mapping[str, Any]
+    faults: tuple[Unenforceable, ...] = ()
+    is_malformed: bool = False
+
+
+def enforce_arguments(parameters: Mapping[str, Any] | None) -> Enforcement:
+    """How a tool's parameters are enforced: as `enforce`, and always an object."""
+    given = dict(parameters or {})
+    kinds = given.get("type", "object")
+    if isinstance(kinds, list) and "object" in kinds:
+        given["type"] = "object"
+    enforcement = enforce(given)
+    if enforcement.given.get("type", "object") != "object" and not enforcement.faults:
+        fault = Unenforceable("", "type", "a tool's arguments are an object")
+        return degraded(enforcement.given, fault)
+    return enforcement
+
+
+def enforce(schema: Mapping[str, Any]) -> Enforcement:
+    """How the grammar enforces a schema.
+
+    Raises `SchemaLimitError` for a schema that is too large, or has no finite value.
+    """
+    given = in_2020_12(schema)
+    check_limits(given)
+    rewriting = _Rewriting(given)
+    enforced = rewriting.schema(given, "")
+    rewriting.check_references(enforced)
+    if rewriting.faults:
+        return Enforcement(given, ANY_OBJECT, tuple(rewriting.faults), rewriting.is_malformed)
+    return Enforcement(given, enforced)
+
+
+def degraded(given: Mapping[str, Any], fault: Unenforceable) -> Enforcement:
+    """A schema that is only validated after: while generating, any object will do."""
+    return Enforcement(given, ANY_OBJECT, (fault,))
+
+
+class _Rewriting:
+    """One pass over a schema: what the grammar builder understands, and `faults` for what it does not."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._combines_multiples = _combines_multiples(root)
+        self.faults: list[Unenforceable] = []
+        self.is_malformed = False
+
+    def schema(self, schema: Any, path: str) -> Any:
+        if isinstance(schema, bool):
+            return schema
+        if not isinstance(schema, Mapping):
+            self.is_malformed = True
+            self._fault(path, "schema", "a schema is an object or a boolean")
+            return schema
+        out = {}
+        for key, value in schema.items():
+            if key in ANNOTATIONS or key not in CONSTRAINTS:
+                continue
+            if reason := misshapen(key, value):
+                self.is_malformed = True
+                self._fault(path, key, reason)
+                return schema
+            out[key] = int(value) if key in COUNTS else value
+        self._rewrite(out, path)
+        return self._below(out, path)
+
+    def check_references(self, enforced: Any) -> None:
+        """References lead to what was kept."""
+        for reference in references(enforced):
+            try:
+                resolve(enforced, reference)
+            except LookupError as error:
+                self._fault("", "$ref", str(error))
+                return
+
+    def _below(self, out: dict[str, Any], path: str) -> dict[str, Any]:
+        for key in SUBSCHEMA_MAPS:
+            if key in out:
+                out[key] = {name: self.schema(part, f"{path}.{key}.{name}") for name, part in out[key].items()}
+        for key in SUBSCHEMA_LISTS:
+            if key in out:
+                out[key] = [self.schema(part, f"{path}.{key}[{i}]") for i, part in enumerate(out[key])]
+        for key in SUBSCHEMAS:
+            if key in out:
+                out[key] = self.schema(out[key], f"{path}.{key}")
+        return out
+
+    def _rewrite(self, out: dict[str, Any], path: str) -> None:
+        _drop_without_effect(out)
+        self._rewrite_unevaluated(out)
+        self._rewrite_one_of(out, path)
+        self._rewrite_strings(out, path)
+        self._rewrite_patterns(out, path)
+        self._check_values(out, path)
+        self._check_properties(out, path)
+        for key, reason in _NEVER.items():
+            if key in out:
+                self._fault(path, key, reason)
+                del out[key]
+
+    def _rewrite_unevaluated(self, out: dict[str, Any]) -> None:
+        """Beside no other applicator, "unevaluated" is what the plain keyword leaves over."""
+        if any(key in out for key in _IN_PLACE):
+            return
+        if "unevaluatedProperties" in out:
+            out.setdefault("additionalProperties", out.pop("unevaluatedProperties"))
+        if "unevaluatedItems" in out and "contains" not in out:
+            out.setdefault("items", out.pop("unevaluatedItems"))
+
+    def _rewrite_one_of(self, out: dict[str, Any], path: str) -> None:
+        options = out.get("oneOf")
+        if options is None:
+            return
+        if "anyOf" not in out and (len(options) == 1 or all_disjoint(options, self._root)):
+            # In the same place: a schema's keys order the properties that it prints.
+            renamed = {"anyOf" if key == "oneOf" else key: value for key, value in out.items()}
+            out.clear()
+            out.update(renamed)
+        else:
+            self._fault(path, "oneOf", "its alternatives are not known to exclude one another")
+            del out["oneOf"]
+
+    def _rewrite_strings(self, out: dict[str, Any], path: str) -> None:
+        if "pattern" in out:
+            out["pattern"] = self._pattern(out["pattern"], path, "pattern")
+        if "format" in out and out["format"] not in FORMATS:
+            del out["format"]
+
+    def _rewrite_patterns(self, out: dict[str, Any], path: str) -> None:
+        if "patternProperties" in out:
+            by_pattern = out["patternProperties"].items()
+            out["patternProperties"] = {self._pattern(p, path, "patternProperties"): part for p, part in by_pattern}
+
+    def _pattern(self, pattern: str, path: str, keyword: str) -> str:
+        try:
+            return portable(pattern)
+        except PatternLimitError as error:
+            raise SchemaLimitError(path, str(error)) from error
+        except PatternError as error:
+            self._fault(path, keyword, str(error))
+            return pattern
+
+    def _check_values(self, out: dict[str, Any], path: str) -> None:
+        for key, value in out.items():
+            if reason := value_fault(key, value):
+                self._fault(path, key, reason)
+        step = out.get("multipleOf")
+        if step is not None and self._combines_multiples and (step > MAX_COMBINED_STEP or step != int(step)):
+            reason = f"where schemas are combined, only whole numbers up to {MAX_COMBINED_STEP} are"
+            self._fault(path, "multipleOf", reason)
+
+    def _check_properties(self, out: dict[str, Any], path: str) -> None:
+        """The grammar keeps listed names unique, and no others: of two that are needed, both could be one."""
+        n_listed = len(set(out.get("required", ())))
+        if out.get("minProperties", 0) - n_listed > 1:
+            self._fault(path, "minProperties", "names that are not listed may repeat, so they cannot be counted")
+        n_properties = len(out.get("properties", ()))
+        for key in ("minProperties", "maxProperties"):
+            if key in out and n_properties > MAX_COUNTED_PROPERTIES:
+                self._fault(path, key, f"only up to {MAX_COUNTED_PROPERTIES} properties are counted")
+
+    def _fault(self, path: str, keyword: str, reason: str) -> None:
+        self.faults.append(Unenforceable(path, keyword, reason))
+
+
+_NEVER = {
+    "not": "a grammar cannot forbid what another allows",
+    "if": "a grammar cannot choose by what a value fits",
+    "contains": "a grammar cannot count the items that fit",
+    "uniqueItems": "a grammar cannot compare items",
+    "dependentRequired": "a grammar cannot require by what is present",
+    "dependentSchemas": "a grammar cannot choose by what is present",
+    "propertyNames": "names are enforced by properties and patternProperties only",
+    "unevaluatedItems": "beside other applicators it depends on what they evaluated",
+    "unevaluatedProperties": "beside other applicators it depends on what they evaluated",
+    "$dynamicRef": "only $ref is followed",
+    "$recursiveRef": "only $ref is followed",
+}
+
+
+def _drop_without_effect(out: dict[str, Any]) -> None:
+    if "if" not in out or ("then" not in out and "else" not in out):
+        for key in ("if", "then", "else"):
+            out.pop(key, None)
+    if "contains" not in out:
+        out.pop("minContains", None)
+        out.pop("maxContains", None)
+    if out.get("uniqueItems") is False:
+        del out["uniqueItems"]
+    names = out.get("propertyNames")
+    if names is True or names in ({}, {"type": "string"}):
+        del out["propertyNames"]
+    for key in ("unevaluatedItems", "unevaluatedProperties"):
+        if out.get(key) is True or out.get(key) == {}:
+            del out[key]
+    if "maxContains" in out or "minContains" in out:
+        # They belong to `contains`, whose fault says enough.
+        out.pop("minContains", None)
+        out.pop("maxContains", None)
+
+
+def _combines_multiples(root: Mapping[str, Any]) -> bool:
+    """Whether two `multipleOf` may meet in one value. llguidance multiplies them in 32 bits, and overflows silently."""
+    n = _count(root, "multipleOf")
+    is_merged = any(_count(root, keyword) for keyword in ("allOf", "$ref"))
+    has_options = any(_count(root, keyword) for keyword in ("anyOf", "oneOf"))
+    return (n > 0 and is_merged) or (n > 1 and has_options)
+
+
+def _count(schema: Any, keyword: str) -> int:
+    if isinstance(schema, Mapping):
+        return (keyword in schema) + sum(_count(part, keyword) for part in schema.values())
+    if isinstance(schema, list):
+        return sum(_count(part, keyword) for part in schema)
+    return 0

@@ -1,0 +1,167 @@
+"""How the schemas of one request are enforced, and what its client is told where they are not.
+
+Knows tools and `response_format` in OpenAI's shapes; compiles nothing itself. Laws: a tool whose schema cannot be
+enforced is degraded alone, and never silently; `strict` asks for a refusal instead; limits are always refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chat_templates.enforcement import (
+    Enforcement,
+    Unenforceable,
+    degraded,
+    enforce,
+    enforce_arguments,
+)
+from chat_templates.schema_limits import SchemaLimitError
+from server.errors import RequestError
+from server.schema_warning import SchemaWarning
+
+# MCP servers are known to send 100 KB of tool schemas; descriptions count here, and in no grammar.
+MAX_SCHEMA_CHARS = 1024 * 1024
+RESPONSE_PATH = "response_format.json_schema.schema"
+
+
+@dataclass(frozen=True, slots=True)
+class EnforcedSchema:
+    """One schema of a request. `tool` is None for the response format; `path` leads to it in the request."""
+
+    tool: str | None
+    path: str
+    is_strict: bool
+    enforcement: Enforcement
+
+    @property
+    def warnings(self) -> tuple[SchemaWarning, ...]:
+        """A warning for each keyword that is not enforced."""
+        return tuple(
+            SchemaWarning(
+                "schema_degraded", self.tool, self.path + fault.path, _degradation(self, fault), fault.keyword
+            )
+            for fault in self.enforcement.faults
+        )
+
+    def degraded(self, path: str, reason: str) -> EnforcedSchema:
+        """The schema, not enforced because of what is at `path`. Raises `RequestError` if it is strict."""
+        fault = Unenforceable(path, "schema", reason)
+        return _refuse_strict(replace(self, enforcement=degraded(self.enforcement.given, fault)))
+
+    def refusal(self, path: str, reason: str) -> RequestError:
+        """The error that names the schema and the place in it."""
+        subject = "The schema" if self.tool is None else f"The parameters of tool {self.tool!r}"
+        return RequestError(
+            f"{subject} cannot be enforced at {self.path}{path}: {reason}.",
+            param=self.path + path,
+            code="invalid_json_schema" if self.tool is None else "invalid_function_parameters",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnforcedSchemas:
+    """The schemas of a request that its grammar is made of: those of the tools by name, and the response's."""
+
+    tools: Mapping[str, EnforcedSchema]
+    response: EnforcedSchema | None = None
+
+    @property
+    def all(self) -> tuple[EnforcedSchema, ...]:
+        """The tools' schemas in the order of the request, then the response's."""
+        return (*self.tools.values(), *(() if self.response is None else (self.response,)))
+
+    @property
+    def warnings(self) -> tuple[SchemaWarning, ...]:
+        """What the client is told before anything is generated."""
+        return tuple(warning for schema in self.all for warning in schema.warnings)
+
+    @property
+    def response_schema(self) -> Mapping[str, Any] | None:
+        """The schema of a JSON answer for the grammar."""
+        return None if self.response is None else self.response.enforcement.enforced
+
+    def in_grammar(self, tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The tools with the parameters that the grammar is made of."""
+        return [self._in_grammar(tool) for tool in tools]
+
+    def replaced(self, schemas: Collection[EnforcedSchema]) -> EnforcedSchemas:
+        """A copy with other schemas for some tools, or for the response."""
+        tools = {**self.tools, **{schema.tool: schema for schema in schemas if schema.tool is not None}}
+        responses = [schema for schema in schemas if schema.tool is None]
+        return EnforcedSchemas(tools, responses[0] if responses else self.response)
+
+    def _in_grammar(self, tool: Mapping[str, Any]) -> Mapping[str, Any]:
+        function = tool.get("function")
+        if function is None or function["name"] not in self.tools:
+            return tool
+        enforced = self.tools[function["name"]].enforcement.enforced
+        return {**tool, "function": {**function, "parameters": enforced}}
+
+
+def enforce_request(
+    tools: Sequence[Mapping[str, Any]],
+    tool_choice: str | Mapping[str, Any],
+    response_format: Mapping[str, Any] | None,
+    strict_tools: Collection[str],
+) -> EnforcedSchemas:
+    """How a request's schemas are enforced; those of tools that cannot be called are not looked at.
+
+    Raises `RequestError` for schemas beyond the limits, and for strict ones that cannot be enforced.
+    """
+    n_chars = len(json.dumps([list(tools), response_format]))
+    if n_chars > MAX_SCHEMA_CHARS:
+        raise RequestError(
+            f"The tools and the response format have {n_chars} characters; the limit is {MAX_SCHEMA_CHARS}. "
+            f"Offer fewer tools or smaller schemas.",
+            param="tools",
+            code="invalid_function_parameters",
+        )
+    enforced = {}
+    for i, tool in enumerate(tools):
+        function = tool.get("function")
+        if function is not None and _is_callable(function["name"], tool_choice):
+            name, path = function["name"], f"tools[{i}].function.parameters"
+            enforced[name] = _enforced(name, path, name in strict_tools, function.get("parameters") or {})
+    return EnforcedSchemas(enforced, _response(response_format))
+
+
+def _is_callable(name: str, tool_choice: str | Mapping[str, Any]) -> bool:
+    if isinstance(tool_choice, str):
+        return tool_choice != "none"
+    return bool(tool_choice["function"]["name"] == name)
+
+
+def _response(response_format: Mapping[str, Any] | None) -> EnforcedSchema | None:
+    match response_format:
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)} as named}:
+            return _enforced(None, RESPONSE_PATH, named.get("strict") is True, schema)
+        case {"type": "json_object" | "json_schema"}:
+            return EnforcedSchema(None, RESPONSE_PATH, False, Enforcement({}, {"type": "object"}))
+        case _:
+            return None
+
+
+def _enforced(tool: str | None, path: str, is_strict: bool, schema: Mapping[str, Any]) -> EnforcedSchema:
+    try:
+        enforcement = enforce(schema) if tool is None else enforce_arguments(schema)
+    except SchemaLimitError as error:
+        raise EnforcedSchema(tool, path, is_strict, Enforcement(schema, {})).refusal(
+            error.path, error.reason
+        ) from error
+    return _refuse_strict(EnforcedSchema(tool, path, is_strict, enforcement))
+
+
+def _refuse_strict(schema: EnforcedSchema) -> EnforcedSchema:
+    if schema.is_strict and schema.enforcement.faults:
+        fault = schema.enforcement.faults[0]
+        raise schema.refusal(fault.path, f"{fault.keyword} is not enforceable ({fault.reason}), and strict is true")
+    return schema
+
+
+def _degradation(schema: EnforcedSchema, fault: Unenforceable) -> str:
+    held_to = "the answer is any JSON object" if schema.tool is None else "its arguments are any JSON object"
+    after = "" if schema.tool is None or schema.enforcement.is_malformed else ", validated after"
+    return f"{fault.keyword!r} cannot be enforced: {fault.reason}. {held_to[0].upper()}{held_to[1:]}{after}."

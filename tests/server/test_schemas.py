@@ -1,0 +1,212 @@
+"""Schemas of a request, from the chat service's door: enforced, degraded with a warning, or refused in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+from byte_vocabulary import ByteVocabulary
+from fake_runner import FakeRunner
+
+from chat_templates import get_family
+from server.chat import ChatRequest, ChatService, fold
+from server.enforced_schemas import MAX_SCHEMA_CHARS, enforce_request
+from server.engine.async_engine import AsyncEngine
+from server.engine.types import SamplingParams
+from server.errors import ConstraintError, RequestError
+from server.schema_warning import SchemaWarning
+from server.unenforced_calls import UnenforcedCalls
+
+USER = ({"role": "user", "content": "hi"},)
+GREEDY = SamplingParams(temperature=0.0)
+
+
+def tool(name, schema, **root):
+    parameters = {"type": "object", "properties": {"v": schema}, "required": ["v"], **root}
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+
+GOOD = tool("good", {"enum": ["a", "b"]})
+BAD = tool("bad", {"type": "string", "not": {"const": "x"}})
+# The compiler alone can tell that these patterns meet.
+UNCOMPILED = tool("uncompiled", {"type": "object", "patternProperties": {"a*": {"type": "null"}, "aaa*": {}}})
+
+
+@pytest.fixture
+async def engine():
+    engine = AsyncEngine(FakeRunner(n_ctx=65_536, n_batch=4096), ByteVocabulary(), n_parallel=4)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def service(engine):
+    return ChatService(engine, get_family("qwen2.5"))
+
+
+def request(tools, choice="required", **fields):
+    return ChatRequest(USER, tuple(tools), choice, sampling=GREEDY, max_tokens=150, **fields)
+
+
+async def answer(service, wanted):
+    return await fold(await service.open(wanted))
+
+
+async def test_an_enforced_request_has_no_warnings(service):
+    assert (await answer(service, request([GOOD]))).warnings == ()
+    assert service.degradations == {}
+
+
+@pytest.mark.parametrize(
+    ("bad", "keyword", "path"),
+    [(BAD, "not", ".properties.v"), (UNCOMPILED, "schema", ".properties.v")],
+    ids=["by its keyword", "by the compiler"],
+)
+async def test_a_degraded_tool_is_named_and_costs_the_others_nothing(service, bad, keyword, path):
+    result = await answer(service, request([GOOD, bad]))
+    (warning,) = result.warnings[:1]
+    assert (warning.type, warning.tool) == ("schema_degraded", bad["function"]["name"])
+    assert (warning.path, warning.keyword) == (f"tools[1].function.parameters{path}", keyword)
+    assert service.degradations == {keyword: 1}
+    named = {"type": "function", "function": {"name": "good"}}
+    result = await answer(service, request([GOOD, bad], named))
+    assert json.loads(result.tool_calls[0].arguments)["v"] in {"a", "b"}
+    assert result.warnings == ()
+
+
+async def test_a_strict_tool_is_refused_by_its_path(service):
+    for bad in (BAD, UNCOMPILED):
+        name = bad["function"]["name"]
+        with pytest.raises(RequestError) as caught:
+            await service.open(request([GOOD, bad], strict_tools=frozenset({name})))
+        assert caught.value.param == "tools[1].function.parameters.properties.v"
+        assert caught.value.code == "invalid_function_parameters"
+        assert f"'{name}'" in caught.value.message
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+async def test_a_response_format_degrades_to_any_object_or_is_refused(service, is_strict):
+    schema = {"type": "object", "properties": {"v": {"not": {}}}}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": is_strict}}
+    wanted = request([], "none", response_format=form)
+    if is_strict:
+        with pytest.raises(RequestError) as caught:
+            await service.open(wanted)
+        assert caught.value.param == "response_format.json_schema.schema.properties.v"
+    else:
+        (warning,) = (await answer(service, wanted)).warnings
+        assert (warning.tool, warning.path) == (None, "response_format.json_schema.schema.properties.v")
+
+
+def unenforced(arguments, *, is_complete=True, bad=BAD):
+    calls = UnenforcedCalls(enforce_request([GOOD, bad], "auto", None, ()))
+    assert not calls
+    calls.start(0, "good", "call_0")
+    calls.add(0, "not validated: enforced")
+    calls.end(0)
+    calls.start(1, bad["function"]["name"], "call_1")
+    for character in arguments:
+        calls.add(1, character)
+    if is_complete:
+        calls.end(1)
+    return calls.warnings()
+
+
+def test_arguments_of_a_degraded_tool_are_validated_after():
+    assert unenforced('{"v": "y"}') == ()
+    (warning,) = unenforced('{"v": "x"}')
+    assert isinstance(warning, SchemaWarning)
+    assert (warning.type, warning.tool, warning.tool_call_id, warning.path) == (
+        "arguments_invalid",
+        "bad",
+        "call_1",
+        "$.v",
+    )
+    assert unenforced('{"v": "x', is_complete=False) == ()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"not": {}, "pattern": "^(x+x+)+(?=y)$"},
+        {"not": {"const": 1}, "$ref": "http://127.0.0.1:9/schema"},
+        {"not": {"const": 1}, "patternProperties": {"(a+)+b": {}}},
+        {"not": {"const": 1}, "required": 3},
+        {"not": {"const": 1}, "pattern": "("},
+    ],
+)
+def test_what_cannot_be_validated_is_said_so_in_time(schema):
+    started = time.process_time()
+    warnings = unenforced(json.dumps({"v": "x" * 5000}), bad=tool("bad", schema))
+    assert warnings[-1].type in {"arguments_unchecked", "arguments_invalid"}
+    assert warnings[-1].message
+    assert time.process_time() - started < 1.0
+
+
+def bomb():
+    definitions = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(40)}
+    return {"$defs": {**definitions, "d40": {}}}
+
+
+def test_validation_is_bounded_in_steps():
+    started = time.process_time()
+    (warning,) = unenforced('{"v": 1}', bad=tool("bad", {"not": {"const": 2}, "$ref": "#/$defs/d0"}, **bomb()))
+    assert warning.type == "arguments_unchecked"
+    assert time.process_time() - started < 1.0
+
+
+PATHOLOGICAL = {
+    "chain": tool(
+        "t", {"$ref": "#/$defs/d0"}, **{"$defs": {f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(9000)}}
+    ),
+    "product": tool(
+        "t",
+        {"allOf": [{"anyOf": [{"required": [f"p{i}{j}"], "type": "object"} for j in range(6)]} for i in range(12)]},
+    ),
+    "repetitions": tool("t", {"type": "string", "pattern": "^(a{1,1000}){1,1000}$"}),
+    "meeting patterns": tool(
+        "t", {"allOf": [{"type": "string", "pattern": f"^.*a.{{{i}}}b.*$"} for i in range(5, 15)]}
+    ),
+    "minLength": tool("t", {"type": "string", "minLength": 100_000}),
+    "properties": tool("t", {"type": "object", "properties": {f"p{i}": {} for i in range(5000)}}),
+    "size": tool("t", {"description": "x" * MAX_SCHEMA_CHARS}),
+    "recursion": tool("t", {"$ref": "#"}),
+}
+
+
+@pytest.mark.parametrize("name", PATHOLOGICAL)
+async def test_a_pathological_tool_is_refused_within_a_second_and_others_go_on(service, name):
+    await answer(service, request([GOOD]))
+    other = asyncio.create_task(answer(service, request([GOOD])))
+    stalls = []
+
+    async def watch():
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            stalls.append(time.perf_counter() - before)
+
+    watching = asyncio.create_task(watch())
+    started = time.perf_counter()
+    with pytest.raises(RequestError) as caught:
+        await service.open(request([GOOD, PATHOLOGICAL[name]]))
+    assert time.perf_counter() - started < 1.0
+    watching.cancel()
+    assert caught.value.status == 400
+    assert (caught.value.param or "").startswith("tools")
+    assert max(stalls, default=0.0) < 0.3
+    assert (await other).tool_calls[0].name == "good"
+
+
+async def test_a_limit_met_while_generating_ends_that_request_alone(service):
+    """The compiler looks at a grammar's beginning; nine objects of 300 optional keys at once come later."""
+    wide = [{"type": "object", "properties": {f"p{i}_{j}": {} for j in range(300)}} for i in range(9)]
+    late = tool("late", {"type": "object", "properties": {"w": {"anyOf": wide}}, "required": ["w"]})
+    other = asyncio.create_task(answer(service, request([GOOD])))
+    with pytest.raises(ConstraintError) as caught:
+        await answer(service, request([late]))
+    assert caught.value.status == 400
+    assert (await other).tool_calls
+    assert (await answer(service, request([GOOD]))).tool_calls
