@@ -72,6 +72,7 @@ FAMILIES: Mapping[str, str] = {
     "xlam-2-llama": "chat_templates.xlam2.family:XLAM_2_LLAMA",
     "xlam-1-fc": "chat_templates.xlam1.family:XLAM_1_FC",
     "arch-function-chat": "chat_templates.arch_function_chat.family:ARCH_FUNCTION_CHAT",
+    "watt-tool": "chat_templates.watt_tool.family:WATT_TOOL",
     "generic": "chat_templates.generic.family:GENERIC",
     "minitron": "chat_templates.minitron.family:MINITRON",
 }

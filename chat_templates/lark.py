@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from chat_templates.schema import arguments_schema, one_line
@@ -24,6 +24,7 @@ class LarkGrammar:
         self.special_tokens = frozenset(special_tokens)
         self._rules: dict[str, str] = {}
         self._arguments: dict[str, str] = {}
+        self._made: dict[str, str] = {}
 
     def text(self) -> str:
         """The grammar, its start rule being `start`."""
@@ -38,6 +39,12 @@ class LarkGrammar:
     def numbered(self, body: str, *, options: str = "") -> str:
         """Add a rule under a name of its own; returns the name."""
         return self.rule(f"r{len(self._rules)}", body, options=options)
+
+    def once(self, key: str, make: Callable[[], str]) -> str:
+        """The rule that `make` adds, the first time that this key is asked for."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def json(self, schema: Mapping[str, Any]) -> str:
         """A rule for values of this schema."""

@@ -204,9 +204,13 @@ class PythonScanner:
             return Scan.MORE if len(self._atom) < MAX_ATOM else Scan.INVALID
         return self._end_atom(c)
 
+    def value_of(self, atom: str) -> str | None:
+        """What a number or a constant is in JSON; None if it is neither."""
+        return atom_as_json(atom)
+
     def _end_atom(self, c: str) -> Scan:
         """Tell the atom before this character, and go on with the character."""
-        atom = atom_as_json(self._atom)
+        atom = self.value_of(self._atom)
         if atom is None:
             return Scan.INVALID
         self._atom = ""

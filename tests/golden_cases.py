@@ -25,5 +25,9 @@ def readings() -> list[tuple[dict[str, Any], str]]:
     return [(case, family) for case in golden("outputs") for family in SHARED.get(case["family"], (case["family"],))]
 
 
-def tools_named(*names: str) -> list[dict[str, Any]]:
-    return [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in names]
+def tools_named(*functions: str | dict[str, Any]) -> list[dict[str, Any]]:
+    """Tools of these names, or functions where a case needs their parameters."""
+    return [
+        {"type": "function", "function": f if isinstance(f, dict) else {"name": f, "parameters": {"type": "object"}}}
+        for f in functions
+    ]

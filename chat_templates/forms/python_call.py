@@ -1,0 +1,236 @@
+"""Calls in Python's own syntax: `[get_weather(city='Rome', days=3), get_time()]`.
+
+Sources: the prompt of watt-tool's model card and BFCL's handler for it, vLLM's pythonic parser tests. Where those fail
+(dotted and hyphenated names, negative numbers, tuples, text around the list), this does not; arguments are read by
+`PythonArguments`, which evaluates nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from chat_templates.forms.form import CallForm, Function
+from chat_templates.json_calls import read_calls
+from chat_templates.json_scanner import Scan
+from chat_templates.lark import LarkGrammar
+from chat_templates.python_arguments import PythonArguments
+from chat_templates.python_grammar import python_arguments
+from chat_templates.schema import arguments_schema
+from chat_templates.tape import MAX_HELD, MAX_NAME, OfferedNames, ParserState, Reading
+
+_PYTHON_TAG = "<|python_tag|>"
+
+
+@dataclass(frozen=True, slots=True)
+class PythonCall(CallForm):
+    """Calls in a list. Without its brackets, a call counts at the start of the answer or of a code fence only."""
+
+    separator: str = ", "
+
+    @property
+    def is_unmarked(self) -> bool:
+        """See `CallForm.is_unmarked`."""
+        return True
+
+    # --- read --------------------------------------------------------------------------------------------------------
+
+    def openings(self, offered: OfferedNames) -> tuple[str, ...]:
+        """Llama 3's tag, which models of that family put in front of anything like code."""
+        return () if offered.names == frozenset() else (_PYTHON_TAG,)
+
+    def begin(self, state: ParserState) -> Reading[None]:
+        """See `CallForm.begin`: a call without brackets."""
+        space, c = yield from state.tape.next_solid()
+        state.tape.give_back(c)
+        if c is None or c in "[{`<":
+            state.answer.content(space)
+            return
+        yield from _Calls(state, space).read_without_brackets()
+
+    def read(self, state: ParserState, opening: str) -> Reading[None]:
+        """Calls after the tag."""
+        space, c = yield from state.tape.next_solid()
+        state.tape.give_back(c)
+        yield from self.read_unmarked(state, opening + space)
+
+    def read_unmarked(self, state: ParserState, opening: str, *, end: str = "") -> Reading[bool]:
+        """See `CallForm.read_unmarked`: a list, a call without brackets after an opening, or JSON."""
+        c = yield from state.tape.next()
+        if c != "[":
+            state.tape.give_back(c)
+            if opening and c != "{":
+                return (yield from _Calls(state, opening).read_without_brackets())
+            return (yield from read_calls(state, opening, end=end))
+        space, following = yield from state.tape.next_solid()
+        state.tape.give_back(following)
+        calls = _Calls(state, f"{opening}[{space}")
+        if (yield from calls.begins()):
+            return (yield from calls.read())
+        state.tape.give_back("[" + space)
+        return (yield from read_calls(state, opening, end=end))
+
+    # --- written into a grammar --------------------------------------------------------------------------------------
+
+    def around(self, name: str) -> tuple[str, str]:
+        """See `CallForm.around`: of a call without arguments."""
+        return f"{name}(", ")"
+
+    def beginnings(self, names: Iterable[str]) -> tuple[str, ...]:
+        """See `CallForm.beginnings`."""
+        return tuple(f"[{name}(" for name in names)
+
+    def call(self, grammar: LarkGrammar, function: Function) -> str:
+        """See `CallForm.call`: keyword arguments in declared order."""
+        head, _ = self.around(function["name"])
+        return f"{grammar.literal(head)} {_arguments(grammar, function)}"
+
+    def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
+        """See `CallForm.answer`: one list."""
+        more = self.more(grammar, call) if parallel else ""
+        return grammar.numbered(f'"[" {call} {more} "]"')
+
+    def leads(self, grammar: LarkGrammar, functions: Sequence[Function], call: str, *, parallel: bool) -> list[str]:
+        """See `CallForm.leads`: text up to a bracket, an offered name and a parenthesis."""
+        more = self.more(grammar, call) if parallel else ""
+        bodies = []
+        for function in functions:
+            head = grammar.text_up_to("[" + self.around(function["name"])[0])[0]
+            bodies.append(f'{head} {_arguments(grammar, function)} {more} "]"')
+        return bodies
+
+
+def _arguments(grammar: LarkGrammar, function: Function) -> str:
+    """The rule of a call from its first argument to its closing parenthesis, made once."""
+    schema = arguments_schema(function.get("parameters"))
+    return grammar.once("python " + function["name"], lambda: python_arguments(schema, grammar))
+
+
+class _Calls:
+    """The reading of calls. `opening` is what was read before them and is content if there is no call."""
+
+    __slots__ = ("_answer", "_opening", "_state", "_tape")
+
+    def __init__(self, state: ParserState, opening: str) -> None:
+        self._state = state
+        self._tape = state.tape
+        self._answer = state.answer
+        self._opening = opening
+
+    def begins(self) -> Reading[bool]:
+        """Whether a name that may be called, or what a limit left of it, comes next. All is left on the tape."""
+        name, read = yield from self._name()
+        is_fragment = self._is_fragment(read)
+        self._tape.give_back(read)
+        return name is not None or is_fragment
+
+    def read(self) -> Reading[bool]:
+        """Read the calls that begin here, up to the bracket after the last one. True if there was one."""
+        n_calls = self._answer.n_calls
+        while (yield from self._call()) and (yield from self._separator()):
+            pass
+        return self._answer.n_calls > n_calls
+
+    def read_without_brackets(self) -> Reading[bool]:
+        """The same for calls that no bracket precedes: only offered names will do."""
+        if self._state.offered.names is not None and (yield from self.begins()):
+            return (yield from self.read())
+        self._answer.content(self._opening)
+        return False
+
+    def _separator(self) -> Reading[bool]:
+        """Whether another call follows a comma."""
+        space, c = yield from self._tape.next_solid()
+        if c == "]":
+            return False
+        if c != ",":
+            self._tape.give_back(space + (c or ""))
+            return False
+        after, following = yield from self._tape.next_solid()
+        if following == "]":
+            return False
+        self._tape.give_back(following)
+        self._opening = space + c + after
+        return True
+
+    def _is_fragment(self, read: str) -> bool:
+        """Whether a limit cut the text inside the name of an offered tool, of which nothing is told."""
+        is_cut = self._tape.is_at_end and self._tape.was_cut
+        return is_cut and self._state.offered.names is not None and self._state.offered.may_begin_with(read)
+
+    def _name(self) -> Reading[tuple[str | None, str]]:
+        """An offered name and its parenthesis: the name, None if it is none, and all that was read."""
+        read = ""
+        while True:
+            c = yield from self._tape.next()
+            if c == "(" and read and self._state.offered.has(read):
+                return read, read + c
+            is_part = c is not None and (c.isalnum() or c in "_.-") and len(read) < MAX_NAME
+            if c is None or not is_part or not self._state.offered.may_begin_with(read + c):
+                self._tape.give_back(c)
+                return None, read
+            read += c
+
+    def _call(self) -> Reading[bool]:
+        """One call. False: it is content, or the text is over."""
+        name, read = yield from self._name()
+        if name is None:
+            if not self._is_fragment(read):
+                self._answer.content(self._opening)
+                self._tape.give_back(read)
+            return False
+        held = _Held(self._opening + read)
+        scanner = PythonArguments(self._state.offered.parameters.get(name, ()))
+        scanner.push("(")
+        index = self._answer.start_call(name)
+        self._answer.arguments(index, scanner.told("("))
+        scan = Scan.MORE
+        while scan is Scan.MORE:
+            text = self._tape.run(scanner.plain)
+            c = yield from self._tape.next()
+            scan = Scan.INVALID if c is None else scanner.push(c)
+            self._answer.arguments(index, text)
+            if scan is Scan.INVALID:
+                held.add(text)
+                self._tape.give_back(c)
+                self._break_off(index, held, scanner)
+                return False
+            held.add(text + (c or ""))
+            self._answer.arguments(index, scanner.told(c or ""))
+        self._answer.end_call(index)
+        return True
+
+    def _break_off(self, index: int, held: _Held, scanner: PythonArguments) -> None:
+        """The arguments stop here: at a limit the call stays as far as it was told, otherwise its text is content."""
+        if self._tape.is_at_end and self._tape.was_cut:
+            self._answer.arguments(index, scanner.unfinished())
+        elif held.is_all:
+            self._answer.retract_call(index, held.text)
+        else:
+            self._answer.content(scanner.held)
+
+
+class _Held:
+    """What was read of a call, as long as it may be taken back."""
+
+    __slots__ = ("_pieces", "n")
+
+    def __init__(self, text: str) -> None:
+        self._pieces = [text]
+        self.n = len(text)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether `text` is all that was read."""
+        return self.n < MAX_HELD
+
+    @property
+    def text(self) -> str:
+        """What was read."""
+        return "".join(self._pieces)
+
+    def add(self, text: str) -> None:
+        """More was read."""
+        if self.is_all:
+            self._pieces.append(text)
+        self.n += len(text)
