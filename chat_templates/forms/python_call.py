@@ -109,27 +109,27 @@ def _arguments(grammar: LarkGrammar, function: Function) -> str:
 class _Calls:
     """The reading of calls. `opening` is what was read before them and is content if there is no call."""
 
-    __slots__ = ("_answer", "_opening", "_state", "_tape")
+    __slots__ = ("_answer", "_n_before", "_opening", "_state", "_tape")
 
     def __init__(self, state: ParserState, opening: str) -> None:
         self._state = state
         self._tape = state.tape
         self._answer = state.answer
         self._opening = opening
+        self._n_before = state.answer.n_calls
 
     def begins(self) -> Reading[bool]:
         """Whether a name that may be called, or what a limit left of it, comes next. All is left on the tape."""
         name, read = yield from self._name()
-        is_fragment = self._is_fragment(read)
+        is_fragment = bool(read) and self._opening.rstrip().endswith("[") and self._is_fragment(read)
         self._tape.give_back(read)
         return name is not None or is_fragment
 
     def read(self) -> Reading[bool]:
         """Read the calls that begin here, up to the bracket after the last one. True if there was one."""
-        n_calls = self._answer.n_calls
         while (yield from self._call()) and (yield from self._separator()):
             pass
-        return self._answer.n_calls > n_calls
+        return self._answer.n_calls > self._n_before
 
     def read_without_brackets(self) -> Reading[bool]:
         """The same for calls that no bracket precedes: only offered names will do."""
@@ -154,9 +154,10 @@ class _Calls:
         return True
 
     def _is_fragment(self, read: str) -> bool:
-        """Whether a limit cut the text inside the name of an offered tool, of which nothing is told."""
-        is_cut = self._tape.is_at_end and self._tape.was_cut
-        return is_cut and self._state.offered.names is not None and self._state.offered.may_begin_with(read)
+        """Whether a limit cut the text inside the name of a call, of which nothing is told."""
+        offered = self._state.offered
+        may_be_call = self._answer.n_calls > self._n_before or offered.names is not None
+        return self._tape.is_at_end and self._tape.was_cut and may_be_call and offered.may_begin_with(read)
 
     def _name(self) -> Reading[tuple[str | None, str]]:
         """An offered name and its parenthesis: the name, None if it is none, and all that was read."""
