@@ -6,9 +6,15 @@ ordinary JSON answers stream. Arguments stream byte for byte once the name is kn
 
 from __future__ import annotations
 
+import re
+
 from chat_templates.json_scanner import Scan
 from chat_templates.object_reader import ObjectReader, Unescaping
-from chat_templates.tape import CALL_KEYS, MAX_NAME, ParserState, Reading, follows, json_as_content
+from chat_templates.tape import CALL_KEYS, FENCE, MAX_NAME, ParserState, Reading, follows, json_as_content
+
+# An object that a limit cut in its name, and one that may still become such.
+_NAMING = re.compile(r"""\{\s*["']name["']\s*:\s*["'][^"']*""")
+_BEGINNING = re.compile(r"""\{\s*(["'](n(a(m(e(["']\s*(:\s*(["'][^"']*)?)?)?)?)?)?)?)?""")
 
 
 class CallObject(ObjectReader):
@@ -132,6 +138,19 @@ class CallObject(ObjectReader):
             self._emit(string.push(self.scanner.told(c)))
         return True
 
+    def _is_fragment(self) -> bool:
+        """Whether a limit cut the text in what can only be a call: no part of its name is told."""
+        if not self.is_cut:
+            return False
+        if self._name is not None:
+            return True
+        is_promised = bool(self.opening.strip()) or self.state.offered.names is not None
+        fragment = self.raw.removeprefix(self.opening)
+        is_marked = self.end not in ("", FENCE)
+        return (is_promised and _NAMING.fullmatch(fragment) is not None) or (
+            is_marked and _BEGINNING.fullmatch(fragment) is not None
+        )
+
     # --- no call -----------------------------------------------------------------------------------------------------
 
     def _give_up(self) -> Reading[bool]:
@@ -140,7 +159,7 @@ class CallObject(ObjectReader):
             if self.is_cut or not self.is_all_held:
                 return True
             self.answer.retract_call(self._index, self.raw)
-        elif not (self.is_cut and self._name is not None):
+        elif not self._is_fragment():
             self.answer.content(self.raw)
         yield from json_as_content(self.tape, self.answer, self.scanner)
         return False

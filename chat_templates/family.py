@@ -35,8 +35,8 @@ class Family:
     `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token, eos_token and
     `variables` (constants and functions); it calls `refuse(message, param)` on what its format cannot say. `prepare`
     turns the normalised messages into what the format can print: ids of the right length, one call a turn.
-    `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not. `names` are parts
-    of a GGUF's name or base name, in lower case with hyphens, by which a family is known whose template says nothing.
+    `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not; `names` are
+    parts of a GGUF's name or base name, in lower case with hyphens, for a family of which no template tells.
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
     are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
     text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.

@@ -156,7 +156,7 @@ class Unescaping:
             return ""
         escape, self._escape = self._escape, ""
         if len(escape) == len("\\u0000"):
-            return self._from_utf16(int(escape[2:], 16))
+            return self._from_utf16(int(escape.removeprefix("\\u"), base=16))
         return self._lone_surrogate() + _UNESCAPED.get(escape[1:], "")
 
     def _from_utf16(self, unit: int) -> str:

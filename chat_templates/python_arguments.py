@@ -174,7 +174,9 @@ class PythonArguments(PythonScanner):
     def character(self, kind: str, digits: str) -> str:
         """See `PythonScanner.character`: only halves of surrogate pairs stay escapes."""
         is_surrogate = "d800" <= digits.lower() <= "dfff"
-        return super().character("u" if is_surrogate else "U", digits) if kind == "u" else super().character(kind, digits)
+        return (
+            super().character("u" if is_surrogate else "U", digits) if kind == "u" else super().character(kind, digits)
+        )
 
     # --- between them ------------------------------------------------------------------------------------------------
 

@@ -72,45 +72,53 @@ class _Literals:
         if not isinstance(schema, Mapping):
             return self._any() if schema is True else self._json({"allOf": [schema]})
         keys = _constraints(schema)
-        if not keys:
-            return self._any()
-        if keys == {"$ref"}:
-            return self._reference(schema["$ref"])
-        if keys <= {"type", "enum"} and "enum" in keys:
-            return self._one_of(_that_fit(schema.get("type"), schema["enum"]))
-        if keys <= {"type", "const"} and "const" in keys:
-            return self._one_of([schema["const"]])
-        for composition in ("anyOf", "oneOf"):
-            if keys == {composition}:
-                return self._either(schema[composition])
         kind = schema.get("type")
-        if isinstance(kind, list):
-            return self._either([{**schema, "type": one} for one in kind])
-        return self._typed(kind, schema, keys)
+        if not keys:
+            rule = self._any()
+        elif keys == {"$ref"}:
+            rule = self._reference(schema["$ref"])
+        elif "enum" in keys and keys <= {"type", "enum"}:
+            rule = self._one_of(_that_fit(kind, schema["enum"]))
+        elif "const" in keys and keys <= {"type", "const"}:
+            rule = self._one_of([schema["const"]])
+        elif keys in ({"anyOf"}, {"oneOf"}):
+            rule = self._either(schema[next(iter(keys))])
+        elif isinstance(kind, list):
+            rule = self._either([{**schema, "type": one} for one in kind])
+        else:
+            rule = self._typed(kind, schema, keys)
+        return rule
 
     def _typed(self, kind: Any, schema: Mapping[str, Any], keys: set[str]) -> str:
-        grammar = self._grammar
         if kind == "boolean" and keys == {"type"}:
-            return grammar.rule("python_bool", '"True" | "False"')
-        if kind == "null" and keys == {"type"}:
-            return grammar.rule("python_none", '"None"')
-        if kind == "string" and keys <= {"type", "minLength", "maxLength"}:
-            return self._string(schema.get("minLength", 0), schema.get("maxLength"))
-        if kind == "array" and keys <= {"type", "items", "minItems", "maxItems"}:
-            item = self.value(schema.get("items", True))
-            items = _listed(item, int(schema.get("minItems", 0)), schema.get("maxItems"))
-            return grammar.numbered(f'"[" {items} "]"')
-        if kind == "object" and _is_listed_object(schema):
-            members = [
-                (quoted(f"{name!r}: "), self.value(part), name in schema.get("required", ()))
-                for name, part in schema["properties"].items()
-            ]
-            rest = self._members(members, "}")
-            return grammar.numbered(f'"{{" {rest}')
-        if kind == "object" and keys <= {"type", "additionalProperties"}:
+            rule = self._grammar.rule("python_bool", '"True" | "False"')
+        elif kind == "null" and keys == {"type"}:
+            rule = self._grammar.rule("python_none", '"None"')
+        elif kind == "string" and keys <= {"type", "minLength", "maxLength"}:
+            rule = self._string(schema.get("minLength", 0), schema.get("maxLength"))
+        elif kind == "array" and keys <= {"type", "items", "minItems", "maxItems"}:
+            rule = self._list(schema)
+        elif kind == "object" and (_is_listed_object(schema) or keys <= {"type", "additionalProperties"}):
+            rule = self._dict(schema)
+        else:
+            rule = self._json(schema)
+        return rule
+
+    def _list(self, schema: Mapping[str, Any]) -> str:
+        item = self.value(schema.get("items", True))
+        items = _listed(item, schema.get("minItems", 0), schema.get("maxItems"))
+        return self._grammar.numbered(f'"[" {items} "]"')
+
+    def _dict(self, schema: Mapping[str, Any]) -> str:
+        if not _is_listed_object(schema):
             member = f'{self._string(0, None)} ": " {self.value(schema.get("additionalProperties", True))}'
-            return grammar.numbered(f'"{{" {_listed(member)} "}}"')
-        return self._json(schema)
+            return self._grammar.numbered(f'"{{" {_listed(member)} "}}"')
+        members = [
+            (quoted(f"{name!r}: "), self.value(part), name in schema.get("required", ()))
+            for name, part in schema["properties"].items()
+        ]
+        rest = self._members(members, "}")
+        return self._grammar.numbered(f'"{{" {rest}')
 
     def _reference(self, reference: str) -> str:
         if reference not in self._referred:
@@ -151,7 +159,9 @@ class _Literals:
 
     def _json(self, schema: Mapping[str, Any]) -> str:
         """A JSON value; any literal where the schema refers to what a part of it does not hold."""
-        if any(not reference.startswith(tuple(f"#/{key}/" for key in _DEFINITIONS)) for reference in references(schema)):
+        if any(
+            not reference.startswith(tuple(f"#/{key}/" for key in _DEFINITIONS)) for reference in references(schema)
+        ):
             return self._any()
         return self._grammar.json(one_line({**self._definitions, **schema}))
 

@@ -19,7 +19,9 @@ _NOTHING = re.compile(r"(?!)")
 _IN_STRING = re.compile(r"""[^'"\\\x00-\x1f]+""")
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _PYTHON_NUMBER = re.compile(r"([+-]?) *(\d[\d_]*)?(?:(\.)([\d_]*))?([eE][+-]?\d+)?", re.ASCII)
-_HEX_NUMBER = re.compile(r"([+-]?) *(0[xX](?:_?[0-9a-fA-F]){1,64}|0[oO](?:_?[0-7]){1,64}|0[bB](?:_?[01]){1,64})", re.ASCII)
+_HEX_NUMBER = re.compile(
+    r"([+-]?) *(0[xX](?:_?[0-9a-fA-F]){1,64}|0[oO](?:_?[0-7]){1,64}|0[bB](?:_?[01]){1,64})", re.ASCII
+)
 _CONSTANTS = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false", "null": "null"}
 _BEGINNING_OF_JSON = re.compile(r"-?\d[\d.eE+-]*|-|t(r(ue?)?)?|f(a(l(se?)?)?)?|n(u(ll?)?)?", re.ASCII)
 _CLOSERS = {"{": "}", "[": "]", "(": ")"}

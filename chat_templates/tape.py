@@ -24,6 +24,7 @@ from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
 from chat_templates.python_scanner import Scanner
 
 CALL_KEYS = ("arguments", "parameters")
+FENCE = "```"
 MAX_NAME = 256  # OpenAI allows 64; servers with prefixed names send more now and then
 MAX_HELD = 65_536  # characters of an object whose name comes after its arguments, or that may yet be retracted
 

@@ -151,10 +151,10 @@ class _Answer(ObjectReader):
 
     def _calls(self) -> Reading[bool]:
         """The array of calls, read by its own reader; this object's scanner is told that it was a value."""
-        opening = "" if self.is_told else self.raw
         c = yield from self.first_of_value()
-        if c not in _CLOSERS:
+        if not c or c not in _CLOSERS:
             return bool(c) and (yield from self.skip_value())
+        opening = "" if self.is_told else self.raw[:-1]
         space, following = yield from self.tape.next_solid()
         if c + (following or "") == "[]":
             self.is_told = True

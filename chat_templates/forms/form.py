@@ -88,7 +88,7 @@ class CallForm(ABC):
         *,
         parallel: bool,
     ) -> Mapping[str, Any] | None:
-        """One schema of calls and of JSON content, for forms whose calls begin as JSON content does; None for others."""
+        """One schema of calls and of JSON content, for forms whose calls begin as JSON content does; else None."""
         del functions, content, parallel
         return None
 
