@@ -61,6 +61,9 @@ log = logging.getLogger(__name__)
 FAMILIES: Mapping[str, str] = {
     "functionary-v4r": "chat_templates.functionary_llama31.family:V4R",
     "functionary-v3.1": "chat_templates.functionary_llama31.family:V31",
+    "functionary-v3.2": "chat_templates.functionary_v32.family:V32",
+    "functionary-v2.5": "chat_templates.functionary_v25.family:V25",
+    "functionary-v2": "chat_templates.functionary_v2.family:V2",
     "qwen2.5": "chat_templates.qwen25.family:QWEN25",
     "generic": "chat_templates.generic.family:GENERIC",
 }

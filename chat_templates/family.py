@@ -91,7 +91,7 @@ class Family:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""
         if tools is None:
             return OutputParser(self.output, None)
-        output = self.output if has_code_interpreter(tools) else replace(self.output, code_marker=None)
+        output = self.output if has_code_interpreter(tools) else replace(self.output, code_marker=None, code_name=None)
         return OutputParser(output, tool_names(tools))
 
     def grammar(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from chat_templates.call_object import CallObject
-from chat_templates.json_scanner import JsonScanner
+from chat_templates.json_scanner import JsonScanner, Scan
 from chat_templates.tape import CALL_KEYS, ParserState, Reading, json_as_content
 
 
@@ -42,6 +42,24 @@ def read_calls(state: ParserState, opening: str) -> Reading[bool]:
             break
         opening, c = yield from _separator(state, in_array=array.depth > 0)
     return state.answer.n_calls > n_calls
+
+
+def read_arguments(state: ParserState, index: int) -> Reading[Scan]:
+    """One JSON object as the arguments of a call, told as it is read: DONE, and the call ended, at its last brace.
+
+    MORE where the text ended first; INVALID before the first character that is not JSON.
+    """
+    scanner = JsonScanner()
+    while (c := (yield from state.tape.next())) is not None:
+        scan = scanner.push(c)
+        if scan is Scan.INVALID:
+            state.tape.give_back(c)
+            return scan
+        state.answer.arguments(index, c)
+        if scan is Scan.DONE:
+            state.answer.end_call(index)
+            return scan
+    return Scan.MORE
 
 
 def _separator(state: ParserState, *, in_array: bool) -> Reading[tuple[str, str | None]]:

@@ -58,13 +58,18 @@ class LarkGrammar:
             self._arguments[name] = self.json(one_line(arguments_schema(function.get("parameters"))))
         return self._arguments[name]
 
+    def set_arguments(self, name: str, rule: str) -> None:
+        """Let the arguments of the tool of this name be what a rule says."""
+        self._arguments[name] = rule
+
     def text_up_to(self, marker: str) -> list[str]:
-        """Bodies for free text up to and including a marker: as text, and as a token where it is one.
+        """Bodies for free text up to and including a marker: as text, and with tokens where it has some.
 
         A marker that is a token can also be spelled out in text tokens, and small models do.
         """
         spelled = self.numbered(f"/(.|\\n)*{lark_regex(marker)}/", options="[lazy]")
-        return [spelled, f"TEXT {marker}"] if marker in self.special_tokens else [spelled]
+        has_tokens = any(token in marker for token in self.special_tokens)
+        return [spelled, f"TEXT {self.literal(marker)}"] if has_tokens else [spelled]
 
 
 def quoted(text: str) -> str:
@@ -74,4 +79,4 @@ def quoted(text: str) -> str:
 
 def lark_regex(text: str) -> str:
     """A text as part of a Lark `/…/` terminal."""
-    return re.escape(text).replace("/", r"\/").replace("\n", r"\n")
+    return re.escape(text).replace("/", r"\/").replace("\\\n", r"\n")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chat_templates.forms.form import MarkedForm
-from chat_templates.json_calls import read_end_tag
-from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
+from chat_templates.json_calls import read_arguments, read_end_tag
+from chat_templates.json_scanner import WHITESPACE, Scan
 from chat_templates.tape import MAX_NAME, ParserState, Reading, held_tail
 
 
@@ -52,18 +52,11 @@ class TaggedCall(MarkedForm):
         if c != "{":
             yield from self._raw_arguments(state, index, blank="{}")
             return
-        scanner = JsonScanner()
-        while (c := (yield from state.tape.next())) is not None:
-            scan = scanner.push(c)
-            if scan is Scan.INVALID:
-                state.tape.give_back(c)
-                yield from self._raw_arguments(state, index, blank="")
-                return
-            state.answer.arguments(index, c)
-            if scan is Scan.DONE:
-                state.answer.end_call(index)
-                yield from read_end_tag(state, self.end)
-                return
+        scan = yield from read_arguments(state, index)
+        if scan is Scan.INVALID:
+            yield from self._raw_arguments(state, index, blank="")
+        elif scan is Scan.DONE:
+            yield from read_end_tag(state, self.end)
 
     def _raw_arguments(self, state: ParserState, index: int, blank: str) -> Reading[None]:
         """Arguments that are not JSON: verbatim up to the end tag, white space before it dropped.
