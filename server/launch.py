@@ -90,6 +90,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         vocabulary = weights.vocabulary
         eos_token = vocabulary.pieces[vocabulary.eos].decode("utf-8", "replace")
         family = family.fitted(weights.chat_template, bos_token=vocabulary.bos or "", eos_token=eos_token)
+        vocabulary.end_on(family.output.stop)
         engine = _start_engine(config, weights, n_threads)
     except (LlamaError, UnknownFamilyError) as error:
         weights.close()
