@@ -65,6 +65,8 @@ FAMILIES: Mapping[str, str] = {
     "functionary-v2.5": "chat_templates.functionary_v25.family:V25",
     "functionary-v2": "chat_templates.functionary_v2.family:V2",
     "qwen2.5": "chat_templates.qwen25.family:QWEN25",
+    "mistral-nemo": "chat_templates.mistral_nemo.family:NEMO",
+    "mistral-small-3.2": "chat_templates.mistral_small.family:SMALL32",
     "generic": "chat_templates.generic.family:GENERIC",
 }
 

@@ -49,7 +49,7 @@ class LarkGrammar:
         if not tokens:
             return quoted(text)
         pieces = re.split("(" + "|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) + ")", text)
-        return " ".join(p if p in self.special_tokens else quoted(p) for p in pieces if p)
+        return " ".join(token_name(p) if p in self.special_tokens else quoted(p) for p in pieces if p)
 
     def arguments(self, function: Mapping[str, Any]) -> str:
         """The rule of a tool's arguments as one line of JSON, made once."""
@@ -70,6 +70,11 @@ class LarkGrammar:
         spelled = self.numbered(f"/(.|\\n)*{lark_regex(marker)}/", options="[lazy]")
         has_tokens = any(token in marker for token in self.special_tokens)
         return [spelled, f"TEXT {self.literal(marker)}"] if has_tokens else [spelled]
+
+
+def token_name(token: str) -> str:
+    """A special token as a grammar names it: angle brackets are Lark's syntax, other texts are put into them."""
+    return token if token.startswith("<") and token.endswith(">") else f"<|{token}|>"
 
 
 def quoted(text: str) -> str:

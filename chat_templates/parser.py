@@ -68,14 +68,25 @@ class OutputParser:
         while (c := (yield from self._tape.next())) is not None:
             held += c
             while held:
-                if held in self._markers:
-                    return held
-                if any(marker.startswith(held) for marker in self._markers):
+                if any(marker != held and marker.startswith(held) for marker in self._markers):
                     break
+                if marker := self._longest_marker(held):
+                    return marker
                 self._answer.content(held[0])
                 held = held[1:]
-        self._answer.content(held)
+        while held:
+            if marker := self._longest_marker(held):
+                return marker
+            self._answer.content(held[0])
+            held = held[1:]
         return None
+
+    def _longest_marker(self, held: str) -> str | None:
+        """The longest marker that the text begins with; the rest is given back."""
+        marker = max((m for m in self._markers if held.startswith(m)), key=len, default=None)
+        if marker is not None:
+            self._tape.give_back(held[len(marker) :])
+        return marker
 
     def _dispatch(self, marker: str) -> Reading[None]:
         output = self._format

@@ -13,7 +13,8 @@ from chat_templates.forms.form import CallForm, Function
 from chat_templates.json_calls import read_arguments
 from chat_templates.json_scanner import Scan
 from chat_templates.lark import LarkGrammar
-from chat_templates.tape import MAX_NAME, OfferedNames, ParserState, Reading, held_tail
+from chat_templates.raw_arguments import RawArguments
+from chat_templates.tape import MAX_NAME, OfferedNames, ParserState, Reading
 
 _CUT = ""  # in place of a recipient whose name a limit cut
 
@@ -136,35 +137,18 @@ class RecipientCall(CallForm):
             if (yield from read_arguments(state, index)) is not Scan.INVALID:
                 return None
             blank = ""
-        return (yield from self._raw_body(state, index, blank))
+        return (yield from self._raw_body(state, RawArguments(state, index, blank)))
 
-    def _raw_body(self, state: ParserState, index: int, blank: str) -> Reading[str | None]:
-        """Code, or arguments that are not JSON: verbatim up to the next recipient, white space before it dropped.
-
-        `blank` stands for arguments that are only white space: clients parse the arguments of every call.
-        """
+    def _raw_body(self, state: ParserState, raw: RawArguments) -> Reading[str | None]:
+        """Code, or arguments that are not JSON, up to the next recipient."""
         openings = self.openings(state.offered)
-        markers = (*openings, *state.stop)
-        space = held = ""  # white space that more may follow, and the possible beginning of a marker
         following: str | None = None
-        while (c := (yield from state.tape.next())) is not None:
-            held += c
-            if marker := next((m for m in markers if held.endswith(m)), None):
-                if marker in openings:
-                    following = yield from self._recipient(state, marker)
-                if following is not None or marker in state.stop:
-                    held = held.removesuffix(marker)
-                    break
-            keep = held_tail(held, markers)
-            text, held = held[: len(held) - keep], held[len(held) - keep :]
-            if solid := text.rstrip():
-                state.answer.arguments(index, space + solid)
-                space = blank = ""
-            space += text[len(solid) :]
-        is_cut = state.tape.is_at_end and state.tape.was_cut and not following
-        state.answer.arguments(index, (space + held).rstrip() or ("" if is_cut else blank))
-        if not is_cut:
-            state.answer.end_call(index)
+        while (marker := (yield from raw.until((*openings, *state.stop)))) in openings:
+            following = yield from self._recipient(state, marker)
+            if following is not None:
+                break
+            raw.take(marker)
+        raw.end(is_complete=not (state.tape.is_at_end and state.tape.was_cut) or bool(following))
         return following
 
     # --- written into a grammar --------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from chat_templates.forms.form import MarkedForm
 from chat_templates.json_calls import read_arguments, read_end_tag
-from chat_templates.json_scanner import WHITESPACE, Scan
-from chat_templates.tape import MAX_NAME, ParserState, Reading, held_tail
+from chat_templates.json_scanner import Scan
+from chat_templates.raw_arguments import RawArguments
+from chat_templates.tape import MAX_NAME, ParserState, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +60,6 @@ class TaggedCall(MarkedForm):
             yield from read_end_tag(state, self.end)
 
     def _raw_arguments(self, state: ParserState, index: int, blank: str) -> Reading[None]:
-        """Arguments that are not JSON: verbatim up to the end tag, white space before it dropped.
-
-        `blank` stands for arguments that are only white space: clients parse the arguments of every call.
-        """
-        held = ""
-        while (c := (yield from state.tape.next())) is not None:
-            held += c
-            if held.endswith(self.end):
-                state.answer.arguments(index, held.removesuffix(self.end).rstrip() or blank)
-                state.answer.end_call(index)
-                return
-            keep = held_tail(held, (self.end,), also=WHITESPACE)
-            if len(held) > keep:
-                state.answer.arguments(index, held[: len(held) - keep])
-                held = held[len(held) - keep :]
-                blank = ""
-        state.answer.arguments(index, held.rstrip())
+        raw = RawArguments(state, index, blank)
+        end = yield from raw.until((self.end,))
+        raw.end(is_complete=end is not None)

@@ -48,7 +48,7 @@ def test_what_upstream_templates_choke_on_renders_or_is_refused_by_its_field(cas
         assert error.param.startswith(("messages[", "tools["))  # noqa: PT017  either outcome is right
     else:
         assert "None" not in prompt
-        assert "[{" not in prompt
+        assert "[{'" not in prompt
 
 
 def parser_of(case) -> OutputParser:
