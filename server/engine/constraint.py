@@ -1,8 +1,9 @@
 """A grammar over one vocabulary: which tokens may come next, and which must.
 
 Knows llguidance; knows no model and no meaning of the text. Special tokens (`<tool_call>`) are written in a Lark
-grammar by their name, `[TOOL_CALLS]` as `<|[TOOL_CALLS]|>`; no regex and no string of a grammar ever matches them. llguidance's matchers never raise:
-their error is asked for here and becomes `GrammarError` (the grammar's fault) or `EngineError` (met on the way).
+grammar by their name, `[TOOL_CALLS]` as `<|[TOOL_CALLS]|>`; no regex and no string of a grammar ever matches them.
+llguidance's matchers never raise: their error is asked for here and becomes `GrammarError` (the grammar's fault) or
+`EngineError` (met on the way).
 """
 
 from __future__ import annotations
