@@ -58,7 +58,7 @@ def build_grammar(
     if tool_choice == "none" or not (functions or allows_code):
         if response_schema is None:
             return None
-        content = f"{grammar.literal(output.call.text_start)} {grammar.json(content_schema(response_schema))}"
+        content = f"{output.call.before_text(grammar)} {grammar.json(content_schema(response_schema))}"
         grammar.rule("start", content.strip())
         return grammar.text()
     if not isinstance(tool_choice, str):
@@ -92,7 +92,7 @@ class _Answer:
     def auto(self, response_schema: Mapping[str, Any] | None) -> str:
         """Free text, or free text that leads into calls: native ones, or the near misses of small models."""
         grammar = self.grammar
-        text_start = grammar.literal(self.form.text_start)
+        text_start = self.form.before_text(grammar)
         if response_schema is not None:
             if isinstance(self.form, BareCall):
                 return grammar.json(call_or_content_schema(self.functions, CALL_KEYS[0], response_schema))

@@ -67,9 +67,13 @@ class LarkGrammar:
 
         A marker that is a token can also be spelled out in text tokens, and small models do.
         """
-        spelled = self.numbered(f"/(.|\\n)*{lark_regex(marker)}/", options="[lazy]")
+        spelled = self.text_up_to_spelled(marker)
         has_tokens = any(token in marker for token in self.special_tokens)
         return [spelled, f"TEXT {self.literal(marker)}"] if has_tokens else [spelled]
+
+    def text_up_to_spelled(self, marker: str) -> str:
+        """The rule of free text up to and including a marker in text tokens."""
+        return self.numbered(f"/(.|\\n)*{lark_regex(marker)}/", options="[lazy]")
 
 
 def token_name(token: str) -> str:

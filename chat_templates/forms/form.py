@@ -60,6 +60,10 @@ class CallForm(ABC):
         start, end = self.around(function["name"])
         return f"{grammar.literal(start)} {grammar.arguments(function)} {grammar.literal(end)}".strip()
 
+    def before_text(self, grammar: LarkGrammar) -> str:
+        """What stands before plain text, as part of a rule's body; "" for nothing."""
+        return grammar.literal(self.text_start)
+
     def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         """The body of a rule: an answer that is one call or, when `parallel`, one or more. `call` is a rule."""
         return grammar.numbered(f"{call} {self.more(grammar, call)}") if parallel else call

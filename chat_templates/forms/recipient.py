@@ -6,13 +6,14 @@ where those parsers split inside a string, at a Python prompt or keep only one b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm, Function
 from chat_templates.json_calls import read_arguments
 from chat_templates.json_scanner import Scan
-from chat_templates.lark import LarkGrammar
+from chat_templates.lark import LarkGrammar, quoted
 from chat_templates.raw_arguments import RawArguments
 from chat_templates.tape import MAX_NAME, OfferedNames, ParserState, Reading
 
@@ -26,7 +27,7 @@ class RecipientCall(CallForm):
     `start` stands before the recipient of a call; where it is "" the prompt ends with it, an answer begins with a
     recipient and `separator` stands before the next one. `text_recipient` receives plain text; without one, text is
     what stands before the first call. `tokens` are the markers that vocabularies hold as single tokens: around them
-    white space does not count.
+    white space does not count, and after them a model may write `padding`, as SentencePiece does.
     """
 
     start: str
@@ -34,6 +35,7 @@ class RecipientCall(CallForm):
     separator: str
     text_recipient: str | None = None
     tokens: tuple[str, ...] = ()
+    padding: str = ""
 
     # --- as data -----------------------------------------------------------------------------------------------------
 
@@ -157,14 +159,47 @@ class RecipientCall(CallForm):
         """See `CallForm.around`."""
         return self.start + name + self.name_end, ""
 
+    def call(self, grammar: LarkGrammar, function: Function) -> str:
+        """See `CallForm.call`."""
+        return f"{self._written(grammar, self.around(function['name'])[0])} {grammar.arguments(function)}"
+
+    def before_text(self, grammar: LarkGrammar) -> str:
+        """See `CallForm.before_text`."""
+        return f"{self._padding_of_prompt()} {self._written(grammar, self.text_start)}".strip()
+
+    def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
+        """See `CallForm.answer`."""
+        more = self.more(grammar, call) if parallel else ""
+        return grammar.numbered(f"{self._padding_of_prompt()} {call} {more}".strip())
+
+    def more(self, grammar: LarkGrammar, call: str) -> str:
+        """Any number of further calls."""
+        return f"({self._written(grammar, self.separator)} {call})*"
+
     def leads(self, grammar: LarkGrammar, functions: Sequence[Function], call: str, *, parallel: bool) -> list[str]:
         """Text up to the name of a function: the marker alone may also be text, such as a Python prompt."""
         more = self.more(grammar, call) if parallel else ""
-        return [
-            f"{head} {grammar.arguments(function)} {more}".rstrip()
-            for function in functions
-            for head in grammar.text_up_to(self._lead + function["name"] + self.name_end)
-        ]
+        bodies = []
+        for function in functions:
+            lead = self._lead + function["name"] + self.name_end
+            heads = [grammar.text_up_to_spelled(lead)]
+            if any(token in grammar.special_tokens for token in self.tokens):
+                heads.append(f"TEXT {self._written(grammar, lead)}")
+            bodies += [f"{head} {grammar.arguments(function)} {more}".rstrip() for head in heads]
+        return bodies
+
+    def _written(self, grammar: LarkGrammar, text: str) -> str:
+        """A text in a rule's body, with the white space that may follow its tokens."""
+        if not self.padding:
+            return grammar.literal(text)
+        pieces = re.split(f"({'|'.join(map(re.escape, self.tokens))})", text)
+        space = f" {quoted(self.padding)}?"
+        written = (grammar.literal(piece) + (space if piece in self.tokens else "") for piece in pieces if piece)
+        return " ".join(written)
+
+    def _padding_of_prompt(self) -> str:
+        """White space at the beginning of an answer, where the prompt ends with a token."""
+        return f"{quoted(self.padding)}?" if self.padding and not self.start else ""
 
 
 def _text_ignoring_space(state: ParserState, wanted: str) -> Reading[tuple[str, bool]]:

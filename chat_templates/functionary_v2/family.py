@@ -23,6 +23,7 @@ V2 = Family(
             separator="\n<|from|>assistant\n<|recipient|>",
             text_recipient="all",
             tokens=_TOKENS,
+            padding=" ",
         ),
         code_name="python",
         stop=("<|stop|>",),

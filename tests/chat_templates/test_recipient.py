@@ -200,3 +200,16 @@ def test_text_may_lead_into_calls_and_only_into_calls(family_id):
     more = [*tokens, *part(family_id, "now", "{}").encode()]
     assert constraint.n_valid(more) == len(more)
     assert once.n_valid(more) < len(more)
+
+
+def test_a_model_may_write_the_spaces_that_sentencepiece_wrote_in_its_training_text():
+    family = get_family("functionary-v2")
+    vocabulary = ByteVocabulary(family.output.markers)
+    compiler = GrammarCompiler(vocabulary)
+    call = " now\n<|content|> {}"
+    more = "\n<|from|> assistant\n<|recipient|>" + call
+    for choice, text in (("required", call + more), ("auto", " all\n<|content|> Hello" + more), ("auto", call)):
+        grammar = family.grammar(tools_named("now"), choice, special_tokens=family.output.markers)
+        tokens = vocabulary.tokenize(text.encode(), parse_special=True)
+        assert compiler.compile(grammar).n_valid(tokens) == len(tokens)
+        assert parse_output("functionary-v2", text, TOOLS).tool_calls[0] == ToolCall("now", "{}")
