@@ -164,7 +164,7 @@ def test_hostile_repetition_of_markers_costs_linear_time(unit, start):
 
     for family_id in ("functionary-v3.2", "functionary-v2"):
         seconds(100, family_id)
-        small, large = (min(seconds(n, family_id) for _ in range(2)) for n in (1_000, 8_000))
+        small, large = (min(seconds(n, family_id) for _ in range(2)) for n in (500, 4_000))
         assert large < 8 * 4 * small + 0.05
 
 
@@ -213,3 +213,22 @@ def test_a_model_may_write_the_spaces_that_sentencepiece_wrote_in_its_training_t
         tokens = vocabulary.tokenize(text.encode(), parse_special=True)
         assert compiler.compile(grammar).n_valid(tokens) == len(tokens)
         assert parse_output("functionary-v2", text, TOOLS).tool_calls[0] == ToolCall("now", "{}")
+
+
+@FAMILIES
+@pytest.mark.parametrize("tools", [CODE, CODE[2:]], ids=["beside functions", "alone"])
+def test_code_is_constrained_to_its_recipient_and_nothing_else(family_id, tools):
+    family = get_family(family_id)
+    compiler = GrammarCompiler(ByteVocabulary())
+    named = {"type": "function", "function": {"name": "python"}}
+    call = answer(family_id, ("python", "print({1: 2})\n"))
+    for choice, text in (
+        ("auto", answer(family_id, ("all", "Running."), ("python", "x = {"))),
+        ("auto", call),
+        ("required", call),
+        (named, call),
+    ):
+        constraint = compiler.compile(family.grammar(tools, choice, special_tokens=()))
+        assert constraint.n_valid(list(text.encode())) == len(text), (choice, text)
+        assert [each.name for each in read(family_id, text, tools).tool_calls] == ["python"]
+    assert compiler.compile(family.grammar(tools, named, special_tokens=())).n_valid(list(b"now\n")) < 4
