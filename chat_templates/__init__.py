@@ -65,9 +65,16 @@ FAMILIES: Mapping[str, str] = {
     "functionary-v2.5": "chat_templates.functionary_v25.family:V25",
     "functionary-v2": "chat_templates.functionary_v2.family:V2",
     "qwen2.5": "chat_templates.qwen25.family:QWEN25",
+    "qwen3": "chat_templates.qwen3.family:QWEN3",
+    "hermes-2-pro": "chat_templates.hermes.family:HERMES_2_PRO",
+    "arch-function": "chat_templates.arch_function.family:ARCH_FUNCTION",
+    "arch-agent": "chat_templates.qwen25.family:ARCH_AGENT",
+    "llama-3.1": "chat_templates.llama3.family:LLAMA_31",
+    "llama-3.2": "chat_templates.llama3.family:LLAMA_32",
     "mistral-nemo": "chat_templates.mistral_nemo.family:NEMO",
     "mistral-small-3.2": "chat_templates.mistral_small.family:SMALL32",
     "generic": "chat_templates.generic.family:GENERIC",
+    "minitron": "chat_templates.minitron.family:MINITRON",
 }
 
 
@@ -84,12 +91,13 @@ def get_family(family_id: str) -> Family:
 def detect_family(metadata: Mapping[str, str]) -> Family:
     """The one family whose markers stand in a GGUF's chat template, else `generic`, with a log line that says why.
 
+    A file without a chat template is a base model: `minitron`, which does not chat.
     `metadata` is the GGUF's, as text; the template is its `tokenizer.chat_template`.
     """
     template = metadata.get("tokenizer.chat_template")
     if template is None:
-        log.info("the model has no chat template: its tools are described in text (family generic; --family overrides)")
-        return get_family("generic")
+        log.info("the model has no chat template: it continues text only (family minitron; --family overrides)")
+        return get_family("minitron")
     matching = [family for family in map(get_family, FAMILIES) if family.matches(template)]
     if len(matching) == 1:
         return matching[0]

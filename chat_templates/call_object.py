@@ -25,20 +25,22 @@ _UNESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "
 
 @dataclass(slots=True)
 class CallObject:
-    """The reading of one object. `raw` is all that was read, an opening before the object included."""
+    """The reading of one object. `opening` is what was read before it and is content if it is no call."""
 
     tape: Tape
     answer: Answer
     offered: OfferedNames
-    raw: str
+    opening: str
     name: str | None = None
     index: int | None = None
-    held_arguments: str | None = None
+    held_arguments: list[str] | None = None
     scanner: JsonScanner = field(default_factory=JsonScanner)
+    _read: list[str] = field(default_factory=list)
+    _n_read: int = 0
 
     def read(self) -> Reading[bool]:
         """Read the object, its `{` already off the tape. True: it was a call. False: it was told as content."""
-        self.raw += "{"
+        self._keep("{")
         self.scanner.push("{")
         while (key := (yield from self._key())) is not None:
             if not (yield from self._value_of(key)):
@@ -64,16 +66,31 @@ class CallObject:
         c = yield from self.tape.next()
         if c is None:
             return "", Scan.INVALID
-        if self.index is None and len(self.raw) >= MAX_HELD:
+        if self.index is None and self._n_read >= MAX_HELD:
             self.tape.give_back(c)
             return "", Scan.INVALID
         scan = self.scanner.push(c)
         if scan is Scan.INVALID:
             self.tape.give_back(c)
             return "", scan
-        if len(self.raw) < MAX_HELD:
-            self.raw += c
+        self._keep(c)
         return c, scan
+
+    def _run(self) -> str:
+        """Characters at hand that change nothing, as many as may still be held."""
+        text = self.tape.run(self.scanner.plain)
+        if self.index is None and self._n_read + len(text) > MAX_HELD:
+            rest = self._n_read + len(text) - MAX_HELD
+            self.tape.give_back(text[-rest:])
+            text = text[:-rest]
+        self._keep(text)
+        return text
+
+    def _keep(self, text: str) -> None:
+        """Remember what was read for the case that it was no call, as long as it can still turn out so."""
+        if self._n_read < MAX_HELD:
+            self._read.append(text)
+        self._n_read += len(text)
 
     def _key(self) -> Reading[str | None]:
         """The next key, its colon read; None at the object's end or where none can follow."""
@@ -116,7 +133,7 @@ class CallObject:
         self.name = name
         if self.held_arguments is not None:
             self.index = self.answer.start_call(name)
-            self.answer.arguments(self.index, self.held_arguments)
+            self.answer.arguments(self.index, "".join(self.held_arguments))
             self.answer.end_call(self.index)
         return True
 
@@ -125,7 +142,7 @@ class CallObject:
         if not c or c not in '{"':
             return False
         if self.name is None:
-            self.held_arguments = ""
+            self.held_arguments = []
         else:
             self.index = self.answer.start_call(self.name)
         is_complete = yield from (self._object_arguments() if c == "{" else self._string_arguments())
@@ -137,12 +154,14 @@ class CallObject:
         if self.index is not None:
             self.answer.arguments(self.index, text)
         else:
-            self.held_arguments = (self.held_arguments or "") + text
+            assert self.held_arguments is not None
+            self.held_arguments.append(text)
 
     def _object_arguments(self) -> Reading[bool]:
         self._emit("{")
         depth = self.scanner.depth
         while self.scanner.depth >= depth:
+            self._emit(self._run())
             c, scan = yield from self._push()
             if scan is not Scan.MORE:
                 return False
@@ -153,6 +172,7 @@ class CallObject:
         """Arguments as a JSON string with JSON inside: un-stringified once, character by character."""
         high_surrogate = ""
         while True:
+            self._emit(self._run())
             c, scan = yield from self._push()
             if scan is not Scan.MORE:
                 return False
@@ -189,18 +209,21 @@ class CallObject:
                 in_string = not in_string
             is_escaped = in_string and c == "\\" and not is_escaped
 
+    def _raw(self) -> str:
+        return self.opening + "".join(self._read)
+
     # --- no call -----------------------------------------------------------------------------------------------------
 
     def _give_up(self) -> Reading[bool]:
         """What was read is content, and so is the rest of this JSON value, unless a limit cut a call short."""
         is_cut = self.tape.is_at_end and self.tape.was_cut
         if self.index is not None:
-            can_retract = not is_cut and len(self.raw) < MAX_HELD
+            can_retract = not is_cut and self._n_read < MAX_HELD
             if not can_retract:
                 return True
-            self.answer.retract_call(self.index, self.raw)
+            self.answer.retract_call(self.index, self._raw())
         elif not (is_cut and self.name is not None):
-            self.answer.content(self.raw)
+            self.answer.content(self._raw())
         yield from json_as_content(self.tape, self.answer, self.scanner)
         return False
 

@@ -7,17 +7,18 @@ may be single tokens of the model's vocabulary (`special_tokens`).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from importlib.resources import files
 from typing import Any
 
 from chat_templates.formats import OutputFormat
-from chat_templates.grammar import ToolChoice, build_grammar
+from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_grammar
 from chat_templates.parser import OutputParser
 from chat_templates.render import (
     ArgumentsAs,
     Message,
+    Renderer,
     Tool,
     function_tools,
     normalise_messages,
@@ -30,12 +31,14 @@ from chat_templates.render import (
 class Family:
     """One model family.
 
-    `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token and `variables`
-    (constants and functions). `prepare` turns the normalised messages into what the template's format can print: ids
-    of the right length, one call a turn.
+    `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token, eos_token and
+    `variables` (constants and functions); it calls `refuse(message, param)` on what its format cannot say. `prepare`
+    turns the normalised messages into what the format can print: ids of the right length, one call a turn.
     `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not.
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
-    are the tool types besides "function" that the family understands.
+    are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
+    text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
+    `renderer` runs the template; a template that comes from a file needs one that holds it within limits.
     """
 
     id: str
@@ -52,6 +55,8 @@ class Family:
     prepare: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None
     pseudo_tools: frozenset[str] = frozenset()
     example_model: str = ""
+    evidence: str = ""
+    renderer: Renderer = field(default=render_template, repr=False, compare=False)
 
     def matches(self, chat_template: str) -> bool:
         """Whether a GGUF's chat template is this family's own."""
@@ -59,9 +64,25 @@ class Family:
             return False
         return all(m in chat_template for m in self.markers) and not any(a in chat_template for a in self.absent)
 
-    def fitted(self, template: str | None, *, bos_token: str, eos_token: str) -> Family:  # noqa: ARG002  see generic
+    def fitted(
+        self,
+        template: str | None,  # noqa: ARG002  see generic
+        *,
+        bos_token: str,  # noqa: ARG002
+        eos_token: str,  # noqa: ARG002
+        renderer: Renderer = render_template,  # noqa: ARG002
+    ) -> Family:
         """This family for a model with this chat template and these tokens: unchanged, unless it has no framing."""
         return self
+
+    def with_template(self, template: str, *, bos_token: str, eos_token: str, renderer: Renderer) -> Family:
+        """The same conversations rendered by this template as it stands, tools included: for `render` alone.
+
+        What a family adds to its own template's rendering is left out.
+        """
+        given = {field.name: getattr(self, field.name) for field in fields(Family)}
+        own = {"template": template, "bos_token": bos_token, "eos_token": eos_token, "renderer": renderer}
+        return Family(**{**given, "variables": {}, **own})
 
     def render(
         self,
@@ -85,14 +106,24 @@ class Family:
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,
         }
-        return render_template(self.template, variables, today=today or date.today())  # noqa: DTZ011  the user's day
+        return self.renderer(self.template, variables, today=today or date.today())  # noqa: DTZ011  the user's day
 
     def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""
         if tools is None:
             return OutputParser(self.output, None)
-        output = self.output if has_code_interpreter(tools) else replace(self.output, code_marker=None, code_name=None)
-        return OutputParser(output, tool_names(tools))
+        if has_code_interpreter(tools):
+            return OutputParser(self.output, tool_names(tools) | {"python"})
+        return OutputParser(replace(self.output, code_marker=None, code_name=None), tool_names(tools))
+
+    def call_beginnings(self, tools: Sequence[Tool]) -> tuple[str, ...]:
+        """How an answer begins that is a call: in the family's own form, or as a small model's near miss."""
+        output, call = self.output, self.output.call
+        has_code = has_code_interpreter(tools)
+        names = sorted({*tool_names(tools), *((output.code_name,) if output.code_name and has_code else ())})
+        code = (output.code_marker,) if output.code_marker and has_code else ()
+        near_misses = () if call.text_start else NEAR_MISS_BEGINNINGS  # what stands before text decides nothing
+        return (*call.beginnings(names), *code, *near_misses)
 
     def grammar(
         self,

@@ -34,4 +34,4 @@ class OutputFormat:
     def markers(self) -> tuple[str, ...]:
         """Texts that may be single tokens of the vocabulary and must then enter a grammar as such."""
         code = (self.code_marker,) if self.code_marker else ()
-        return self.call.markers + code
+        return self.call.markers + code + (self.reasoning or ())

@@ -26,6 +26,11 @@ from chat_templates.tape import CALL_KEYS
 
 ToolChoice = str | Mapping[str, Any]
 
+NEAR_MISS_BEGINNINGS = (
+    *('```json\n{"name": "', '```json\n{\n  "name": "', '```json\n[{"name": "', '```\n{"name": "'),
+    *('{"name": "', '{\n  "name": "', '[{"name": "', "[\n  {"),
+)
+
 # What may stand before the name in an object that is a call: models copy `"type": "function"` from the tools list.
 _BEFORE_NAME = r'("(type|id)"\s{0,4}:\s{0,4}"[^"]{0,64}"\s{0,4},\s{0,16})?"name"\s{0,4}:\s{0,4}'
 # The white space after the opening brace tells how the model will print the rest. The three exclude one another.
@@ -55,11 +60,12 @@ def build_grammar(
     list allow no call. Nothing is compiled here: a schema that cannot be enforced shows when the grammar is compiled.
     """
     grammar = LarkGrammar(special_tokens)
+    thought = _thought(grammar, output)
     if tool_choice == "none" or not (functions or allows_code):
         if response_schema is None:
             return None
-        content = f"{output.call.before_text(grammar)} {grammar.json(content_schema(response_schema))}"
-        grammar.rule("start", content.strip())
+        text_start = output.call.before_text(grammar)
+        grammar.rule("start", f"{thought} {text_start} {grammar.json(content_schema(response_schema))}".lstrip())
         return grammar.text()
     if not isinstance(tool_choice, str):
         name = tool_choice["function"]["name"]
@@ -70,8 +76,20 @@ def build_grammar(
     code_name = output.code_name if allows_code else None
     functions = tuple(f for f in functions if f["name"] != code_name)
     answer = _Answer(grammar, output.call, functions, code_marker, code_name, parallel)
-    grammar.rule("start", answer.auto(response_schema) if tool_choice == "auto" else answer.calls())
+    body = answer.auto(response_schema) if tool_choice == "auto" else answer.calls()
+    grammar.rule("start", f"{thought} ({body})" if thought else body)
     return grammar.text()
+
+
+def _thought(grammar: LarkGrammar, output: OutputFormat) -> str:
+    """What may precede every answer of a model whose vocabulary marks reasoning; nothing for other models.
+
+    Free text never contains special tokens, so without this such a model could not think under any grammar.
+    """
+    if output.reasoning is None or not grammar.special_tokens.issuperset(output.reasoning):
+        return ""
+    begin, end = output.reasoning
+    return grammar.rule("thought", rf"({begin} TEXT {end} /\n{{0,2}}/)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +113,7 @@ class _Answer:
         text_start = self.form.before_text(grammar)
         if response_schema is not None:
             if isinstance(self.form, BareCall):
-                return grammar.json(call_or_content_schema(self.functions, CALL_KEYS[0], response_schema))
+                return grammar.json(call_or_content_schema(self.functions, self.form.arguments_key, response_schema))
             return f"{self.calls()} | {text_start} {grammar.json(content_schema(response_schema))}"
         one_call = self._one_call()
         leads = self.form.leads(grammar, self._called(), one_call, parallel=self.parallel)

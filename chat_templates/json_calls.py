@@ -6,6 +6,7 @@ Knows the tape and the offered names; no marker of any family.
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from chat_templates.call_object import CallObject
 from chat_templates.json_scanner import JsonScanner, Scan
@@ -49,17 +50,21 @@ def read_arguments(state: ParserState, index: int) -> Reading[Scan]:
 
     MORE where the text ended first; INVALID before the first character that is not JSON.
     """
+    tell = partial(state.answer.arguments, index)
     scanner = JsonScanner()
-    while (c := (yield from state.tape.next())) is not None:
+    while True:
+        tell(state.tape.run(scanner.plain))
+        c = yield from state.tape.next()
+        if c is None:
+            return Scan.MORE
         scan = scanner.push(c)
         if scan is Scan.INVALID:
             state.tape.give_back(c)
             return scan
-        state.answer.arguments(index, c)
+        tell(c)
         if scan is Scan.DONE:
             state.answer.end_call(index)
             return scan
-    return Scan.MORE
 
 
 def _separator(state: ParserState, *, in_array: bool) -> Reading[tuple[str, str | None]]:

@@ -6,11 +6,17 @@ Knows no tools and no markers.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from enum import Enum, auto
 
 WHITESPACE = " \t\n\r"
 _NUMBER = frozenset("0123456789+-.eE")
 _HEX = frozenset("0123456789abcdefABCDEF")
+_DIGITS = frozenset("0123456789")
+_SPACE = re.compile(f"[{WHITESPACE}]+")
+_IN_STRING = re.compile(r'[^"\\]+')
+_NOTHING = re.compile(r"(?!)")
 _LITERALS = {"t": "rue", "f": "alse", "n": "ull"}
 
 
@@ -27,30 +33,18 @@ class Scan(Enum):
     """Cannot follow: this is not JSON."""
 
 
-class _Expect(Enum):
-    VALUE = auto()
-    VALUE_OR_END = auto()  # just after [
-    KEY_OR_END = auto()  # just after {
-    KEY = auto()
-    COLON = auto()
-    COMMA_OR_END = auto()
-    STRING = auto()
-    ESCAPE = auto()
-    HEX = auto()
-    NUMBER = auto()
-    LITERAL = auto()
-
-
 class JsonScanner:
     """Feed the characters of one JSON value, the first one included, until `push` says DONE, PAST or INVALID."""
 
-    __slots__ = ("_expect", "_in_key", "_rest", "_stack")
+    __slots__ = ("_in_key", "_rest", "_stack", "_state", "plain")
 
     def __init__(self) -> None:
-        self._expect = _Expect.VALUE
         self._stack: list[str] = []  # closing brackets still owed
         self._in_key = False
         self._rest = ""  # of a literal, or the hex digits still owed as a count of characters
+        self._state: Callable[[str], Scan] = self._value
+        self.plain = _SPACE
+        """Characters that belong to the value and change nothing: they need not be pushed."""
 
     @property
     def depth(self) -> int:
@@ -59,87 +53,69 @@ class JsonScanner:
 
     def push(self, c: str) -> Scan:
         """Read one character. After anything but MORE the scanner is spent."""
-        match self._expect:
-            case _Expect.STRING:
-                return self._string(c)
-            case _Expect.ESCAPE:
-                return self._escape(c)
-            case _Expect.HEX:
-                return self._hex(c)
-            case _Expect.NUMBER:
-                return self._number(c)
-            case _Expect.LITERAL:
-                return self._literal(c)
-            case _:
-                return Scan.MORE if c in WHITESPACE else self._structure(c)
+        return self._state(c)
 
-    def _structure(self, c: str) -> Scan:  # noqa: PLR0911  a table of states reads best as one
-        match self._expect:
-            case _Expect.VALUE:
-                return self._value(c)
-            case _Expect.VALUE_OR_END:
-                return self._close(c) if c == "]" else self._value(c)
-            case _Expect.KEY_OR_END if c == "}":
-                return self._close(c)
-            case _Expect.KEY_OR_END | _Expect.KEY if c == '"':
-                self._in_key = True
-                return self._go(_Expect.STRING)
-            case _Expect.COLON if c == ":":
-                return self._go(_Expect.VALUE)
-            case _Expect.COMMA_OR_END if c == ",":
-                return self._go(_Expect.KEY if self._stack[-1] == "}" else _Expect.VALUE)
-            case _Expect.COMMA_OR_END if c == self._stack[-1]:
-                return self._close(c)
-            case _:
-                return Scan.INVALID
+    # --- the states: what is expected, what a character then means ---------------------------------------------------
 
     def _value(self, c: str) -> Scan:
-        if c == "{":
-            self._stack.append("}")
-            return self._go(_Expect.KEY_OR_END)
-        if c == "[":
-            self._stack.append("]")
-            return self._go(_Expect.VALUE_OR_END)
         if c == '"':
             self._in_key = False
-            return self._go(_Expect.STRING)
+            return self._go(self._string, _IN_STRING)
+        if c == "{":
+            self._stack.append("}")
+            return self._go(self._key_or_end)
+        if c == "[":
+            self._stack.append("]")
+            return self._go(self._value_or_end)
         if c in _LITERALS:
             self._rest = _LITERALS[c]
-            return self._go(_Expect.LITERAL)
-        if c == "-" or c.isdecimal():
-            return self._go(_Expect.NUMBER)
-        return Scan.INVALID
+            return self._go(self._literal, _NOTHING)
+        if c == "-" or c in _DIGITS:
+            return self._go(self._number, _NOTHING)
+        return Scan.MORE if c in WHITESPACE else Scan.INVALID
 
-    def _go(self, expect: _Expect) -> Scan:
-        self._expect = expect
-        return Scan.MORE
+    def _value_or_end(self, c: str) -> Scan:
+        return self._close() if c == "]" else self._value(c)
 
-    def _close(self, c: str) -> Scan:
-        assert self._stack[-1] == c
-        self._stack.pop()
-        return self._after_value()
+    def _key(self, c: str) -> Scan:
+        if c == '"':
+            self._in_key = True
+            return self._go(self._string, _IN_STRING)
+        return Scan.MORE if c in WHITESPACE else Scan.INVALID
 
-    def _after_value(self) -> Scan:
-        return self._go(_Expect.COMMA_OR_END) if self._stack else Scan.DONE
+    def _key_or_end(self, c: str) -> Scan:
+        return self._close() if c == "}" else self._key(c)
+
+    def _colon(self, c: str) -> Scan:
+        if c == ":":
+            return self._go(self._value)
+        return Scan.MORE if c in WHITESPACE else Scan.INVALID
+
+    def _comma_or_end(self, c: str) -> Scan:
+        if c == ",":
+            return self._go(self._key if self._stack[-1] == "}" else self._value)
+        if c == self._stack[-1]:
+            return self._close()
+        return Scan.MORE if c in WHITESPACE else Scan.INVALID
 
     def _string(self, c: str) -> Scan:
         if c == "\\":
-            return self._go(_Expect.ESCAPE)
+            return self._go(self._escape, _NOTHING)
         if c != '"':
             return Scan.MORE
-        return self._go(_Expect.COLON) if self._in_key else self._after_value()
+        return self._go(self._colon) if self._in_key else self._after_value()
 
     def _escape(self, c: str) -> Scan:
         if c == "u":
             self._rest = "hhhh"
-            return self._go(_Expect.HEX)
-        return self._go(_Expect.STRING) if c in '"\\/bfnrt' else Scan.INVALID
+            return self._go(self._hex, _NOTHING)
+        return self._go(self._string, _IN_STRING) if c in '"\\/bfnrt' else Scan.INVALID
 
     def _hex(self, c: str) -> Scan:
         if c not in _HEX:
             return Scan.INVALID
         self._rest = self._rest[1:]
-        return Scan.MORE if self._rest else self._go(_Expect.STRING)
+        return Scan.MORE if self._rest else self._go(self._string, _IN_STRING)
 
     def _literal(self, c: str) -> Scan:
         if c != self._rest[0]:
@@ -152,5 +128,19 @@ class JsonScanner:
             return Scan.MORE
         if not self._stack:
             return Scan.PAST
-        self._expect = _Expect.COMMA_OR_END
-        return self.push(c)
+        self._go(self._comma_or_end)
+        return self._comma_or_end(c)
+
+    # --- between them ------------------------------------------------------------------------------------------------
+
+    def _go(self, state: Callable[[str], Scan], plain: re.Pattern[str] = _SPACE) -> Scan:
+        self._state = state
+        self.plain = plain
+        return Scan.MORE
+
+    def _close(self) -> Scan:
+        self._stack.pop()
+        return self._after_value()
+
+    def _after_value(self) -> Scan:
+        return self._go(self._comma_or_end) if self._stack else Scan.DONE

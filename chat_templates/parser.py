@@ -11,15 +11,17 @@ content if that text is a JSON value that is no call, back to the tape if it was
 
 from __future__ import annotations
 
+from functools import partial
+
 from chat_templates.events import Event
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.bare import BareCall
 from chat_templates.json_calls import read_calls, read_end_tag
-from chat_templates.json_scanner import WHITESPACE
-from chat_templates.tape import MAX_HELD, OfferedNames, ParserState, Reading, held_tail
+from chat_templates.tape import MAX_HELD, Ends, OfferedNames, ParserState, Reading, read_until
 
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 FENCE = "```"
+NO_OBJECT = r"\{(?=[^\s\"])"  # a brace in prose or code, not worth an attempt
 
 
 class OutputParser:
@@ -32,14 +34,14 @@ class OutputParser:
         self._tape = self._state.tape
         self._answer = self._state.answer
         self._openings = output.call.openings(offered)
-        self._markers = _markers(output, offered)
+        self._markers = Ends(_markers(output, offered), exempt=NO_OBJECT)
         self._machine = self._read()
         next(self._machine)
 
     def feed(self, text: str) -> list[Event]:
         """The events that this piece of text completes."""
-        for c in text:
-            self._machine.send(c)
+        self._tape.feed(text)
+        next(self._machine)
         return self._answer.drain()
 
     def finish(self, *, cut: bool = False) -> list[Event]:
@@ -48,9 +50,9 @@ class OutputParser:
         A call that was cut stays a call without a `ToolCallEnd`; one that the model broke off is retracted, unless the
         family's format keeps it.
         """
-        self._tape.was_cut = cut
+        self._tape.end(was_cut=cut)
         try:
-            self._machine.send(None)
+            next(self._machine)
         except StopIteration:
             return self._answer.drain()
         raise AssertionError("the reading ends at the end of the text")
@@ -64,40 +66,20 @@ class OutputParser:
         self._answer.end()
 
     def _content_until_marker(self) -> Reading[str | None]:
-        held = ""
-        while (c := (yield from self._tape.next())) is not None:
-            held += c
-            while held:
-                if any(marker != held and marker.startswith(held) for marker in self._markers):
-                    break
-                if marker := self._longest_marker(held):
-                    return marker
-                self._answer.content(held[0])
-                held = held[1:]
-        while held:
-            if marker := self._longest_marker(held):
-                return marker
-            self._answer.content(held[0])
-            held = held[1:]
-        return None
-
-    def _longest_marker(self, held: str) -> str | None:
-        """The longest marker that the text begins with; the rest is given back."""
-        marker = max((m for m in self._markers if held.startswith(m)), key=len, default=None)
-        if marker is not None:
-            self._tape.give_back(held[len(marker) :])
+        space, marker = yield from read_until(self._tape, self._markers, self._answer.content)
+        self._answer.content(space)
         return marker
 
     def _dispatch(self, marker: str) -> Reading[None]:
         output = self._format
         if marker in output.stop:
             return
-        if marker == output.code_marker:
+        if marker in self._openings:
+            yield from output.call.read(self._state, marker)
+        elif marker == output.code_marker:
             yield from self._code()
         elif output.reasoning and marker == output.reasoning[0]:
             yield from self._reasoning(output.reasoning[1])
-        elif marker in self._openings:
-            yield from output.call.read(self._state, marker)
         elif marker == FENCE:
             yield from self._fence()
         else:
@@ -109,50 +91,40 @@ class OutputParser:
     def _code(self) -> Reading[None]:
         """Everything up to the end of the turn is one call of `python` with raw code."""
         index = self._answer.start_call("python")
-        stops = self._format.stop
-        held = ""
-        while (c := (yield from self._tape.next())) is not None:
-            held += c
-            if held.endswith(stops):
-                held = next(held.removesuffix(stop) for stop in stops if held.endswith(stop))
-                break
-            keep = held_tail(held, stops)
-            self._answer.arguments(index, held[: len(held) - keep])
-            held = held[len(held) - keep :]
-        self._answer.arguments(index, held)
+        tell = partial(self._answer.arguments, index)
+        space, _ = yield from read_until(self._tape, Ends(self._format.stop), tell)
+        tell(space)
         self._answer.end_call(index)
 
     # --- reasoning ---------------------------------------------------------------------------------------------------
 
     def _reasoning(self, end: str) -> Reading[None]:
         """Stream reasoning, but hold it from a call's marker on: in a block that is never closed it is a call."""
-        openers = self._openings
-        pending = ""  # white space and the possible beginning of a marker
-        is_first = True  # the first delta loses the white space after the opening marker
-        while (c := (yield from self._tape.next())) is not None:
-            pending += c
-            if pending.endswith(end):
-                self._answer.reasoning(_without_lead(pending.removesuffix(end).rstrip(), is_first))
+        yield from self._skip_space()
+        ends = Ends((end, *self._openings))
+        while True:
+            space, marker = yield from read_until(self._tape, ends, self._answer.reasoning)
+            if marker is None:
+                return
+            if marker == end:
                 yield from self._skip_space()
                 return
-            if openers and pending.endswith(openers):
-                yield from self._call_in_reasoning(pending, end)
+            held = yield from self._until_closed(end)
+            self._tape.give_back(held)
+            if not held.endswith(end):
+                self._tape.give_back(marker)
                 return
-            keep = held_tail(pending, (end, *openers), also=WHITESPACE)
-            if len(pending) > keep:
-                self._answer.reasoning(_without_lead(pending[: len(pending) - keep], is_first))
-                is_first = False
-                pending = pending[len(pending) - keep :]
-        self._answer.reasoning(_without_lead(pending.rstrip(), is_first))
+            self._answer.reasoning(space + marker)
 
-    def _call_in_reasoning(self, held: str, end: str) -> Reading[None]:
-        while len(held) < MAX_HELD and (c := (yield from self._tape.next())) is not None:
+    def _until_closed(self, end: str) -> Reading[str]:
+        """The text up to the end of the reasoning; the rest of the text, or a great deal of it, if there is no end."""
+        held = ""
+        while len(held) < MAX_HELD and not held.endswith(end):
+            c = yield from self._tape.next()
+            if c is None:
+                break
             held += c
-            if held.endswith(end):
-                self._answer.reasoning(held.removesuffix(end).rstrip())
-                yield from self._skip_space()
-                return
-        self._tape.give_back(held)
+        return held
 
     def _skip_space(self) -> Reading[None]:
         _, c = yield from self._tape.next_solid()
@@ -176,10 +148,6 @@ class OutputParser:
             return
         if (yield from read_calls(self._state, opening + space)):
             yield from read_end_tag(self._state, FENCE)
-
-
-def _without_lead(text: str, is_first: bool) -> str:
-    return text.lstrip() if is_first else text
 
 
 def _markers(output: OutputFormat, offered: OfferedNames) -> tuple[str, ...]:

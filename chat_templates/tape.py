@@ -5,8 +5,8 @@ Knows no format. Law: readers see characters only, so no reader can tell how the
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator
+import re
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,17 +27,25 @@ MAX_NAME = 256  # OpenAI allows 64; servers with prefixed names send more now an
 MAX_HELD = 65_536  # characters of an object whose name comes after its arguments, or that may yet be retracted
 
 T = TypeVar("T")
-Reading = Generator[None, str | None, T]
-"""A coroutine that is sent characters, None at the end of the text, and returns a T."""
+Reading = Generator[None, None, T]
+"""A coroutine that yields when it needs more text than has arrived, and returns a T."""
+
+_SPACE = re.compile(f"[{WHITESPACE}]+")
 
 
 class Tape:
-    """The characters still to be read, some of them given back by a reader that looked too far."""
+    """The characters still to be read, some of them given back by a reader that looked too far.
 
-    __slots__ = ("_at_end", "_unread", "was_cut")
+    Most text is of no interest to its reader: `run` takes such text in one piece, as far as it has arrived. That never
+    shows in the result, because `run` takes only what the reader would have taken one by one.
+    """
+
+    __slots__ = ("_at", "_at_end", "_before", "_text", "was_cut")
 
     def __init__(self) -> None:
-        self._unread: deque[str] = deque()
+        self._text = ""
+        self._at = 0
+        self._before = 0
         self._at_end = False
         self.was_cut = False
         """Whether the text ended at a limit; meaningful at its end."""
@@ -45,31 +53,61 @@ class Tape:
     @property
     def is_at_end(self) -> bool:
         """Whether nothing is left to read."""
-        return self._at_end and not self._unread
+        return self._at_end and self._at == len(self._text)
+
+    @property
+    def position(self) -> int:
+        """How many characters of the whole text have been read."""
+        return self._before + self._at
+
+    def feed(self, text: str) -> None:
+        """More text has arrived."""
+        self._before += self._at
+        self._text = self._text[self._at :] + text
+        self._at = 0
+
+    def end(self, *, was_cut: bool) -> None:
+        """No more text will arrive."""
+        self._at_end = True
+        self.was_cut = was_cut
 
     def next(self) -> Reading[str | None]:
         """The next character, None at the end of the text (and ever after)."""
-        if self._unread:
-            return self._unread.popleft()
-        if self._at_end:
-            return None
-        c = yield
-        if c is None:
-            self._at_end = True
+        while self._at == len(self._text):
+            if self._at_end:
+                return None
+            yield
+        c = self._text[self._at]
+        self._at += 1
         return c
+
+    def run(self, plain: re.Pattern[str]) -> str:
+        """The characters at hand that `plain` matches, none if the next one does not or has not arrived."""
+        match = plain.match(self._text, self._at)
+        if match is None:
+            return ""
+        self._at = match.end()
+        return match[0]
 
     def next_solid(self) -> Reading[tuple[str, str | None]]:
         """The white space that comes next, and the first character after it."""
         space = ""
         while True:
+            space += self.run(_SPACE)
             c = yield from self.next()
             if c is None or c not in WHITESPACE:
                 return space, c
             space += c
 
     def give_back(self, text: str | None) -> None:
-        """Put characters back to be read again."""
-        self._unread.extendleft(reversed(text or ""))
+        """Put characters back, the last ones that were read, to be read again."""
+        n = len(text or "")
+        if n <= self._at:
+            self._at -= n
+        else:
+            self._text = (text or "") + self._text[self._at :]
+            self._before -= n - self._at
+            self._at = 0
 
 
 class Answer:
@@ -78,16 +116,19 @@ class Answer:
     White space of content is kept until more content follows, so that calls are not surrounded by blank content.
     """
 
-    __slots__ = ("_events", "_has_content", "_space", "n_calls")
+    __slots__ = ("_delta", "_events", "_has_content", "_pieces", "_space", "n_calls")
 
     def __init__(self) -> None:
         self._events: list[Event] = []
-        self._space = ""
+        self._delta: Callable[[str], Event] | None = None
+        self._pieces: list[str] = []
+        self._space: list[str] = []
         self._has_content = False
         self.n_calls = 0
 
     def drain(self) -> list[Event]:
         """The events since the last drain, neighbouring deltas joined."""
+        self._flush()
         events, self._events = merge(self._events), []
         return events
 
@@ -95,51 +136,78 @@ class Answer:
         """Text for the reader."""
         solid = text.rstrip()
         if not solid:
-            self._space += text
+            if text:
+                self._space.append(text)
             return
-        self._events.append(ContentDelta(self._space + solid))
-        self._space = text[len(solid) :]
+        if self._space:
+            self._tell(ContentDelta, "".join(self._space))
+            self._space.clear()
+        self._tell(ContentDelta, solid)
+        if len(solid) < len(text):
+            self._space.append(text[len(solid) :])
         self._has_content = True
 
     def end(self) -> None:
         """The text is over: its last white space is content unless it stood around calls."""
         if self._has_content and not self.n_calls and self._space:
-            self._events.append(ContentDelta(self._space))
+            self._tell(ContentDelta, "".join(self._space))
 
     def start_block(self) -> None:
         """Begin a block of content: one line break sets it off from the content before it."""
-        self._space = "\n" if self._has_content else ""
+        self._space[:] = ["\n"] if self._has_content else []
 
     def reasoning(self, text: str) -> None:
         """Text the model wrote for itself."""
         if text:
-            self._events.append(ReasoningDelta(text))
+            self._tell(ReasoningDelta, text)
 
     def start_call(self, name: str, call_id: str | None = None) -> int:
         """Begin a call; returns its index. `call_id` is the model's own id of the call."""
         index = self.n_calls
         self.n_calls += 1
         if not self._has_content:
-            self._space = ""
-        self._events.append(ToolCallStart(index, name, call_id))
+            self._space.clear()
+        self._add(ToolCallStart(index, name, call_id))
         return index
 
     def arguments(self, index: int, text: str) -> None:
-        """A piece of a call's arguments."""
+        """A piece of the latest call's arguments."""
+        assert index == self.n_calls - 1
         if text:
-            self._events.append(ToolCallArguments(index, text))
+            self._tell(self._arguments_delta, text)
 
     def end_call(self, index: int) -> None:
         """The call's arguments are complete."""
-        self._events.append(ToolCallEnd(index))
+        self._add(ToolCallEnd(index))
 
     def retract_call(self, index: int, raw: str) -> None:
         """Take the latest call back: its text is content."""
         assert index == self.n_calls - 1
+        self._flush()
         self.n_calls = index
         self._has_content = True
-        self._events.append(ToolCallRetracted(index, self._space + raw))
-        self._space = ""
+        self._add(ToolCallRetracted(index, "".join(self._space) + raw))
+        self._space.clear()
+
+    def _arguments_delta(self, text: str) -> Event:
+        return ToolCallArguments(self.n_calls - 1, text)
+
+    def _tell(self, delta: Callable[[str], Event], text: str) -> None:
+        """Add a piece to the delta being told, or begin another one."""
+        if delta != self._delta:
+            self._flush()
+            self._delta = delta
+        self._pieces.append(text)
+
+    def _add(self, event: Event) -> None:
+        self._flush()
+        self._events.append(event)
+
+    def _flush(self) -> None:
+        if self._delta is not None:
+            self._events.append(self._delta("".join(self._pieces)))
+            self._delta = None
+            self._pieces.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +247,7 @@ class ParserState:
 def json_as_content(tape: Tape, answer: Answer, scanner: JsonScanner) -> Reading[None]:
     """The rest of a JSON value that is no call, up to its end or to where it stops being JSON."""
     while scanner.depth:
+        answer.content(tape.run(scanner.plain))
         c = yield from tape.next()
         if c is None:
             return
@@ -188,15 +257,57 @@ def json_as_content(tape: Tape, answer: Answer, scanner: JsonScanner) -> Reading
         answer.content(c)
 
 
-def held_tail(text: str, markers: tuple[str, ...], *, also: str = "") -> int:
-    """How many last characters may be the beginning of a marker, with the characters of `also` right before it."""
-    longest = 0
-    for marker in markers:
-        for n in range(min(len(marker) - 1, len(text)), longest, -1):
-            if text.endswith(marker[:n]):
-                longest = n
-                break
-    kept = len(text) - longest
-    while kept and text[kept - 1] in also:
-        kept -= 1
-    return len(text) - kept
+class Ends:
+    """Texts that end a stretch of text, ready to be looked for.
+
+    `exempt` is a regular expression of what begins like an end but is known to be none by what follows it.
+    """
+
+    __slots__ = ("_prefixes", "plain", "texts")
+
+    def __init__(self, texts: Iterable[str], *, exempt: str | None = None) -> None:
+        self.texts = frozenset(texts)
+        self._prefixes = frozenset(text[:n] for text in self.texts for n in range(1, len(text)))
+        firsts = "".join(re.escape(text[0]) for text in sorted(self.texts))
+        others = f"[^{firsts}]" if firsts else r"(?s:.)"
+        self.plain = re.compile(f"(?:{others}|{exempt})+" if exempt else f"{others}+")
+        """Characters with which no end begins."""
+
+    def may_begin_with(self, text: str) -> bool:
+        """Whether more text could make this one of the ends, or a longer one."""
+        return text in self._prefixes
+
+    def at_start_of(self, text: str) -> str | None:
+        """The longest end with which this text begins."""
+        return next((text[:n] for n in range(len(text), 0, -1) if text[:n] in self.texts), None)
+
+
+def read_until(tape: Tape, ends: Ends, tell: Callable[[str], None]) -> Reading[tuple[str, str | None]]:
+    """Tell the text before the first of `ends` as it comes, but for the white space right before that end.
+
+    Returns that white space, and the end, None if the text is over.
+    """
+    space: list[str] = []
+
+    def tell_solid(text: str) -> None:
+        solid = text.rstrip(WHITESPACE)
+        if solid:
+            tell("".join(space) + solid)
+            space.clear()
+        if len(solid) < len(text):
+            space.append(text[len(solid) :])
+
+    held = ""
+    while True:
+        if not held:
+            tell_solid(tape.run(ends.plain))
+        c = yield from tape.next()
+        held += c or ""
+        while held and not (c is not None and ends.may_begin_with(held)):
+            if (end := ends.at_start_of(held)) is not None:
+                tape.give_back(held[len(end) :])
+                return "".join(space), end
+            tell_solid(held[0])
+            held = held[1:]
+        if c is None:
+            return "".join(space), None

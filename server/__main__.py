@@ -1,4 +1,4 @@
-"""The command line: `functiongate serve`, `models`, `version`; also `python -m server`.
+"""The command line: `functiongate serve`, `models`, `families`, `render`, `parse`, `version`; also `python -m server`.
 
 Knows flags, the terminal and exit codes. The law: what a user can cause ends in one line on stderr and a non-zero exit,
 and in a traceback only with --verbose.
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from server.config import Config, load_config
 from server.errors import FunctionGateError
+from server.family_commands import families, parse, render
 from server.models import CATALOGUE, CatalogueEntry, HubFile, cache_directory, cached_path
 from server.version import functiongate_version
 
@@ -50,6 +51,10 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 8000]")] = None,
     alias: Annotated[str | None, typer.Option(help="One more name for the model, shown first.")] = None,
     family: Annotated[str | None, typer.Option(help="Chat family, if the file's template does not tell.")] = None,
+    chat_template: Annotated[
+        str | None,
+        typer.Option(help="Whose chat template renders: the family's, or gguf, the file's own. [default: family]"),
+    ] = None,
     ctx_size: Annotated[
         int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")
     ] = None,
@@ -114,6 +119,11 @@ def _describe(entry: CatalogueEntry, path: Path | None) -> dict[str, object]:
     }
 
 
+app.command()(families)
+app.command()(render)
+app.command()(parse)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -143,7 +153,14 @@ def run_server(config: Config) -> None:
 
     def ready(loaded: LoadedModel) -> None:
         state.ready(
-            ServedModel(loaded.chat, loaded.names, loaded.n_vocab, loaded.fingerprint, measurements=loaded.measurements)
+            ServedModel(
+                loaded.chat,
+                loaded.completion,
+                loaded.names,
+                loaded.n_vocab,
+                loaded.fingerprint,
+                measurements=loaded.measurements,
+            )
         )
         typer.echo(_welcome(loaded, listener), err=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -29,6 +29,7 @@ from server.engine.constraint import Constraint, GrammarError
 from server.engine.generation import Generation
 from server.engine.types import FinishReason, GenerationChunk, GenerationRequest, GenerationUsage, SamplingParams
 from server.errors import RequestError
+from server.prompt import tokenize_prompt
 from server.schema_fault import locate_fault
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
@@ -38,7 +39,8 @@ ChatFinishReason = Literal["stop", "length", "tool_calls"]
 class ChatRequest:
     """One chat turn to answer, already validated in form. JSON values as the client sent them (OpenAI's shapes).
 
-    `tool_choice` is "none", "auto", "required" or `{"type": "function", "function": {"name": …}}`.
+    `tool_choice` is "none", "auto", "required" or `{"type": "function", "function": {"name": …}}`. `allowed_tools`
+    are the names that may be called, None for all; the model is shown every tool whatever they are.
     `response_format` is None, `{"type": "text"}`, `{"type": "json_object"}` or
     `{"type": "json_schema", "json_schema": {"name": …, "schema": …}}`.
     """
@@ -51,6 +53,7 @@ class ChatRequest:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    allowed_tools: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,21 @@ class Chat(Protocol):
         ...
 
 
-class ChatService:
-    """Answers chat requests with one model of one family. Implements `Chat`."""
+class Render(Protocol):
+    """Messages and tools as a prompt: `Family.render`, of the model's family or of its file's own template."""
 
-    def __init__(self, engine: AsyncEngine, family: Family) -> None:
+    def __call__(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> str:
+        """The prompt. Raises `TemplateRequestError` and `TemplateFileError`."""
+        ...
+
+
+class ChatService:
+    """Answers chat requests with one model of one family. Implements `Chat`. `render` None is the family's own."""
+
+    def __init__(self, engine: AsyncEngine, family: Family, render: Render | None = None) -> None:
         self._engine = engine
         self._family = family
+        self._template = family.render if render is None else render
         vocabulary = engine.vocabulary
         self._special_tokens = frozenset(m for m in family.output.markers if m in vocabulary.special)
 
@@ -124,61 +136,64 @@ class ChatService:
         return ChatStream(generation, self._family.parser(_callable_tools(request)))
 
     def _prepare(self, request: ChatRequest) -> GenerationRequest:
-        self._refuse_unknown_tools(request)
+        prompt = render_prompt(request, self._family, self._template)
         return GenerationRequest(
-            tokens=tuple(self._tokenize(self._render(request))),
+            tokens=tuple(tokenize_prompt(self._engine.vocabulary, prompt, param="messages")),
             sampling=request.sampling,
             max_tokens=request.max_tokens,
             stop=request.stop,
             constraint=self._constraint(request),
         )
 
-    def _refuse_unknown_tools(self, request: ChatRequest) -> None:
-        for i, tool in enumerate(request.tools):
-            kind = tool.get("type", "function")
-            if kind != "function" and kind not in self._family.pseudo_tools:
-                raise RequestError(
-                    f"Tools of type {kind!r} are not understood by models of the family {self._family.id}.",
-                    param=f"tools[{i}].type",
-                )
-
-    def _render(self, request: ChatRequest) -> str:
-        # With tool_choice "none" the model is not shown what it must not call; a narrower choice leaves the prompt, and
-        # with it the cached prefix, as it is.
-        tools = () if request.tool_choice == "none" else request.tools
-        try:
-            return self._family.render(request.messages, tools)
-        except TemplateRequestError as error:
-            raise RequestError(error.message, param=error.param) from error
-        except TemplateFileError as error:
-            raise RequestError(
-                f"The model's chat template refuses this conversation. {error}", param="messages"
-            ) from error
-
-    def _tokenize(self, prompt: str) -> list[int]:
-        vocabulary = self._engine.vocabulary
-        if vocabulary.bos and not prompt.startswith(vocabulary.bos):
-            prompt = vocabulary.bos + prompt
-        try:
-            text = prompt.encode()
-        except UnicodeEncodeError as error:
-            raise RequestError("The messages contain half of a surrogate pair.", param="messages") from error
-        return vocabulary.tokenize(text, parse_special=True)
-
     def _constraint(self, request: ChatRequest) -> Constraint | None:
-        grammar = self._family.grammar(
-            request.tools,
-            request.tool_choice,
-            request.parallel_tool_calls,
-            response_schema=_response_schema(request.response_format),
-            special_tokens=self._special_tokens,
-        )
+        grammar = write_grammar(request, self._family, special_tokens=self._special_tokens)
         if grammar is None:
             return None
         try:
             return self._engine.compile(grammar)
         except GrammarError as error:
             raise locate_fault(error, request.tools, request.response_format, self._engine.compile) from error
+
+
+def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
+    """The prompt of a request for models of `family`, by its own template or the file's.
+
+    Raises `RequestError` for tools, messages and conversations that the family or the template cannot take.
+    """
+    for i, tool in enumerate(request.tools):
+        kind = tool.get("type", "function")
+        if kind != "function" and kind not in family.pseudo_tools:
+            raise RequestError(
+                f"Tools of type {kind!r} are not understood by models of the family {family.id}.",
+                param=f"tools[{i}].type",
+            )
+    # With tool_choice "none" the model is not shown what it must not call; a narrower choice leaves the prompt, and
+    # with it the cached prefix, as it is.
+    tools = () if request.tool_choice == "none" else request.tools
+    try:
+        return render(request.messages, tools)
+    except TemplateRequestError as error:
+        raise RequestError(error.message, param=error.param) from error
+    except TemplateFileError as error:
+        raise RequestError(f"The model's chat template refuses this conversation. {error}", param="messages") from error
+
+
+def write_grammar(request: ChatRequest, family: Family, *, special_tokens: Collection[str] | None = None) -> str | None:
+    """The grammar of a request's answer, None if anything may be written; see `Family.grammar`."""
+    return family.grammar(
+        narrow(request.tools, request.allowed_tools),
+        request.tool_choice,
+        request.parallel_tool_calls,
+        response_schema=_response_schema(request.response_format),
+        special_tokens=special_tokens,
+    )
+
+
+def narrow(tools: Sequence[Mapping[str, Any]], allowed: Collection[str] | None) -> tuple[Mapping[str, Any], ...]:
+    """The tools with one of the allowed names, in their order; all of them if `allowed` is None."""
+    if allowed is None:
+        return tuple(tools)
+    return tuple(tool for tool in tools if tool.get("function", {}).get("name") in allowed)
 
 
 def _response_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -192,7 +207,7 @@ def _response_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, 
 
 
 def _callable_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
-    return () if request.tool_choice == "none" else request.tools
+    return () if request.tool_choice == "none" else narrow(request.tools, request.allowed_tools)
 
 
 class ChatStream:

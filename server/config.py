@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -33,7 +33,8 @@ class Config(BaseSettings):
     """What `functiongate serve` can be told. Each field is a flag, FUNCTIONGATE_<FIELD>, and a key of the file.
 
     `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `api_key` is one key or
-    several, separated by commas; empty means that everyone may ask. `drain_timeout` is in seconds.
+    several, separated by commas; empty means that everyone may ask. `drain_timeout` is in seconds. `chat_template` says
+    whose template renders: the family's, or the one in the model's file.
     """
 
     model_config = SettingsConfigDict(
@@ -45,6 +46,7 @@ class Config(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     alias: str | None = None
     family: str | None = None
+    chat_template: Literal["family", "gguf"] = "family"
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

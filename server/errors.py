@@ -37,13 +37,18 @@ class RequestError(FunctionGateError):
 
 
 class ContextLengthError(RequestError):
-    """The prompt does not fit the context. Raised before any byte of an answer is sent."""
+    """The prompt does not fit the context. Raised before any byte of an answer is sent.
 
-    def __init__(self, n_prompt: int, n_ctx: int) -> None:
+    `parts` are what the prompt was made of, and what to shorten.
+    """
+
+    def __init__(
+        self, n_prompt: int, n_ctx: int, *, param: str = "messages", parts: str = "the messages and tools"
+    ) -> None:
         super().__init__(
-            f"This model's maximum context length is {n_ctx} tokens, but the messages and tools take {n_prompt} "
-            f"tokens. Shorten the messages or the tools, or start the server with a larger --ctx-size.",
-            param="messages",
+            f"This model's maximum context length is {n_ctx} tokens, but {n_prompt} are taken by {parts}. "
+            f"Shorten {parts}, or start the server with a larger --ctx-size.",
+            param=param,
             code="context_length_exceeded",
         )
         self.n_prompt = n_prompt

@@ -20,10 +20,12 @@ from server.wheel import Progress, silent
 
 if TYPE_CHECKING:
     from chat_templates import Family
-    from server.chat import Chat
+    from server.chat import Chat, Render
+    from server.completion import Completion
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
     from server.llama.model import Model
+    from server.template_process import TemplateProcess
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class LoadedModel:
     """
 
     chat: Chat
+    completion: Completion
     names: tuple[str, ...]
     family_id: str
     n_ctx: int
@@ -48,6 +51,7 @@ class LoadedModel:
     fingerprint: str
     engine: AsyncEngine
     weights: Model
+    templates: TemplateProcess
 
     @property
     def model_id(self) -> str:
@@ -67,6 +71,7 @@ class LoadedModel:
         """Stop the engine and free the memory; requests that are still open end with an error."""
         self.engine.close()
         self.weights.close()
+        self.templates.close()
 
 
 def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
@@ -76,8 +81,10 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     """
     from chat_templates import UnknownFamilyError, detect_family, get_family  # noqa: PLC0415 -- see above
     from server.chat import ChatService  # noqa: PLC0415
+    from server.completion import CompletionService  # noqa: PLC0415
     from server.llama.errors import LlamaError  # noqa: PLC0415
     from server.llama.model import Model  # noqa: PLC0415
+    from server.template_process import TemplateProcess  # noqa: PLC0415
 
     path = resolve(config.model, cache_dir=config.cache_dir, progress=progress)
     n_threads = choose_threads(config.threads)
@@ -85,29 +92,51 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         weights = Model(path, verbose=config.verbose)
     except LlamaError as error:
         raise StartupError(f"cannot load {path}: {error}") from error
+    templates = TemplateProcess()
     try:
         family = get_family(config.family) if config.family else detect_family(weights.metadata)
-        vocabulary = weights.vocabulary
-        eos_token = vocabulary.pieces[vocabulary.eos].decode("utf-8", "replace")
-        family = family.fitted(weights.chat_template, bos_token=vocabulary.bos or "", eos_token=eos_token)
-        vocabulary.end_on(family.output.stop)
+        family, render = _fit(family, config, weights, templates)
+        weights.vocabulary.end_on(family.output.stop)
         engine = _start_engine(config, weights, n_threads)
-    except (LlamaError, UnknownFamilyError) as error:
+    except (LlamaError, UnknownFamilyError, StartupError) as error:
         weights.close()
+        templates.close()
         raise StartupError(str(error)) from error
     names = model_names(config.model, path)
     aliases = (config.alias,) if config.alias else ()
     return LoadedModel(
-        chat=ChatService(engine, family),
+        chat=ChatService(engine, family, render),
+        completion=CompletionService(engine),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,
         n_ctx=engine.n_ctx,
         n_threads=n_threads,
         n_vocab=weights.n_vocab,
-        fingerprint=_fingerprint(weights, family),
+        fingerprint=_fingerprint(weights, family, config),
         engine=engine,
         weights=weights,
+        templates=templates,
     )
+
+
+def _fit(family: Family, config: Config, weights: Model, templates: TemplateProcess) -> tuple[Family, Render]:
+    """The family for this file, and what renders its prompts. Templates of the file run in `templates`."""
+    from chat_templates import TemplateFileError  # noqa: PLC0415 -- see above
+
+    vocabulary, template = weights.vocabulary, weights.chat_template
+    bos_token = vocabulary.bos or ""
+    eos_token = vocabulary.pieces[vocabulary.eos].decode("utf-8", "replace")
+    if config.chat_template == "family":
+        family = family.fitted(template, bos_token=bos_token, eos_token=eos_token, renderer=templates.render)
+        return family, family.render
+    if template is None:
+        raise StartupError(f"{weights.path} has no chat template of its own; leave out --chat-template gguf")
+    own = family.with_template(template, bos_token=bos_token, eos_token=eos_token, renderer=templates.render)
+    try:
+        own.render([{"role": "user", "content": "?"}])
+    except TemplateFileError as error:
+        raise StartupError(f"--chat-template gguf: {error}") from error
+    return family, own.render
 
 
 def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine:
@@ -131,6 +160,6 @@ def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine
     return AsyncEngine(runner, weights.vocabulary, n_parallel=config.parallel, n_queue=config.max_queue)
 
 
-def _fingerprint(weights: Model, family: Family) -> str:
-    text = f"{functiongate_version()} {weights.path.name} {weights.size_bytes} {family.id}"
+def _fingerprint(weights: Model, family: Family, config: Config) -> str:
+    text = f"{functiongate_version()} {weights.path.name} {weights.size_bytes} {family.id} {config.chat_template}"
     return f"fg_{hashlib.sha256(text.encode()).hexdigest()[:12]}"

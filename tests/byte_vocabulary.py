@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MARKERS = ("<|endoftext|>", "<|eom_id|>", "<tool_call>", "</tool_call>", "<|im_start|>", "<|im_end|>")
+MARKERS = (
+    *("<|endoftext|>", "<|eom_id|>", "<|im_start|>", "<|im_end|>"),
+    *("<tool_call>", "</tool_call>", "<think>", "</think>", "<|python_tag|>"),
+)
 
 
 class ByteVocabulary:

@@ -6,12 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+# Families that write the same format share its outputs.
+SHARED = {
+    "hermes": ("hermes-2-pro", "qwen2.5", "qwen3", "arch-agent"),
+    "mistral": ("mistral-nemo", "mistral-small-3.2"),
+    "llama-3-json": ("llama-3.1", "llama-3.2"),
+}
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def golden(name: str) -> list[dict[str, Any]]:
     lines = (GOLDEN / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def readings() -> list[tuple[dict[str, Any], str]]:
+    """Every golden output with every family that must read it."""
+    return [(case, family) for case in golden("outputs") for family in SHARED.get(case["family"], (case["family"],))]
 
 
 def tools_named(*names: str) -> list[dict[str, Any]]:

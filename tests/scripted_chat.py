@@ -6,12 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from server.chat import ChatDelta, ToolCallDelta
-from server.engine.types import GenerationUsage
+from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from server.chat import ChatRequest
+    from server.completion import CompletionRequest
+
+    Item = ChatDelta | GenerationChunk | Exception | asyncio.Event
 
 USAGE = GenerationUsage(prompt=82, cached=64, completion=17, forced=11, decode_steps=6)
 
@@ -33,22 +36,29 @@ CALLS = (
 )
 
 
+PIECES = (
+    GenerationChunk("once "),
+    GenerationChunk(""),
+    GenerationChunk("upon", FinishReason.STOP, USAGE),
+)
+
+
 class ScriptedStream:
     """Yields a script's deltas, raises its exceptions, waits where it has an event; remembers being closed."""
 
-    def __init__(self, script: Sequence[ChatDelta | Exception | asyncio.Event]) -> None:
+    def __init__(self, script: Sequence[Item]) -> None:
         self._script = list(script)
         self.is_closed = asyncio.Event()
 
     def __aiter__(self) -> ScriptedStream:
         return self
 
-    async def __anext__(self) -> ChatDelta:
+    async def __anext__(self) -> ChatDelta | GenerationChunk:
         while self._script:
             item = self._script.pop(0)
             if isinstance(item, Exception):
                 raise item
-            if isinstance(item, ChatDelta):
+            if isinstance(item, ChatDelta | GenerationChunk):
                 return item
             await item.wait()
         raise StopAsyncIteration
@@ -60,7 +70,7 @@ class ScriptedStream:
 class ScriptedChat:
     """Answers every request with `script`, or refuses it with `refusal`; keeps requests and streams."""
 
-    def __init__(self, script: Sequence[ChatDelta | Exception | asyncio.Event] = TEXT) -> None:
+    def __init__(self, script: Sequence[Item] = TEXT) -> None:
         self.script = script
         self.refusal: Exception | None = None
         self.requests: list[ChatRequest] = []
@@ -69,6 +79,25 @@ class ScriptedChat:
     async def open(self, request: ChatRequest) -> ScriptedStream:
         self.requests.append(request)
         if self.refusal is not None:
+            raise self.refusal
+        stream = ScriptedStream(self.script)
+        self.streams.append(stream)
+        return stream
+
+
+class ScriptedCompletion:
+    """The same for text completions; after `n_admitted` requests the next ones are refused."""
+
+    def __init__(self, script: Sequence[Item] = PIECES) -> None:
+        self.script = script
+        self.refusal: Exception | None = None
+        self.n_admitted = 0
+        self.requests: list[CompletionRequest] = []
+        self.streams: list[ScriptedStream] = []
+
+    async def open(self, request: CompletionRequest) -> ScriptedStream:
+        self.requests.append(request)
+        if self.refusal is not None and len(self.streams) >= self.n_admitted:
             raise self.refusal
         stream = ScriptedStream(self.script)
         self.streams.append(stream)

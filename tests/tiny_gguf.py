@@ -28,11 +28,14 @@ CHAT_TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}" + "{# paddi
 ALIGNMENT = 32
 
 
-def write_tiny_gguf(path: Path, *, seed: int = 0) -> Path:
+def write_tiny_gguf(path: Path, *, seed: int = 0, chat_template: str | None = CHAT_TEMPLATE) -> Path:
     """Write the model to `path` (about 0.5 MB) and return it. The same seed gives the same bytes."""
     tokens, types = _vocabulary()
     tensors = _tensors(len(tokens), np.random.default_rng(seed))
-    metadata = [_entry(key, value) for key, value in _metadata(tokens, types).items()]
+    described = _metadata(tokens, types)
+    if chat_template is not None:
+        described["tokenizer.chat_template"] = chat_template
+    metadata = [_entry(key, value) for key, value in described.items()]
     header = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata)) + b"".join(metadata)
     offset, data = 0, bytearray()
     for name, tensor in tensors.items():
@@ -80,7 +83,6 @@ def _metadata(tokens: list[str], types: list[int]) -> dict[str, object]:
         "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_space_prefix": True,
-        "tokenizer.chat_template": CHAT_TEMPLATE,
     }
 
 

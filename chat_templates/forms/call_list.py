@@ -5,7 +5,7 @@ The array and its objects are read by `json_calls`, as every family's near misse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm, Function
@@ -42,6 +42,10 @@ class CallList(CallForm):
     def around(self, name: str) -> tuple[str, str]:
         """See `CallForm.around`: of an element without an id."""
         return object_head(name), "}"
+
+    def beginnings(self, names: Iterable[str]) -> tuple[str, ...]:
+        """See `CallForm.beginnings`."""
+        return tuple(f"{self.start}[{object_head(name)}" for name in names)
 
     def call(self, grammar: LarkGrammar, function: Function) -> str:
         """The body of a rule: one element of the array."""

@@ -6,7 +6,7 @@ Knows no family. Law: whatever a form's grammar allows, its reader reads as the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chat_templates.lark import LarkGrammar
@@ -54,6 +54,10 @@ class CallForm(ABC):
     @abstractmethod
     def around(self, name: str) -> tuple[str, str]:
         """The texts before and after the arguments of one call of this name."""
+
+    def beginnings(self, names: Iterable[str]) -> tuple[str, ...]:
+        """How an answer that calls one of these tools begins in this form."""
+        return tuple(self.around(name)[0] for name in names)
 
     def call(self, grammar: LarkGrammar, function: Function) -> str:
         """The body of a rule: one call from its first character to its last."""

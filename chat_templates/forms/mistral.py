@@ -15,7 +15,7 @@ from chat_templates.json_calls import read_arguments, read_calls
 from chat_templates.json_scanner import Scan
 from chat_templates.lark import LarkGrammar
 from chat_templates.raw_arguments import RawArguments
-from chat_templates.tape import MAX_NAME, ParserState, Reading
+from chat_templates.tape import MAX_NAME, Ends, ParserState, Reading
 
 CALLS = "[TOOL_CALLS]"
 CALL_ID = "[CALL_ID]"
@@ -142,7 +142,7 @@ def _arguments(state: ParserState, index: int) -> Reading[None]:
             return
         blank = ""
     raw = RawArguments(state, index, blank)
-    marker = yield from raw.until((CALLS, *state.stop))
+    marker = yield from raw.until(Ends((CALLS, *state.stop)))
     raw.end(is_complete=marker is not None or not state.tape.was_cut)
     if marker == CALLS:
         state.tape.give_back(marker)

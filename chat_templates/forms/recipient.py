@@ -15,7 +15,7 @@ from chat_templates.json_calls import read_arguments
 from chat_templates.json_scanner import Scan
 from chat_templates.lark import LarkGrammar, quoted
 from chat_templates.raw_arguments import RawArguments
-from chat_templates.tape import MAX_NAME, OfferedNames, ParserState, Reading
+from chat_templates.tape import MAX_NAME, Ends, OfferedNames, ParserState, Reading
 
 _CUT = ""  # in place of a recipient whose name a limit cut
 
@@ -144,8 +144,9 @@ class RecipientCall(CallForm):
     def _raw_body(self, state: ParserState, raw: RawArguments) -> Reading[str | None]:
         """Code, or arguments that are not JSON, up to the next recipient."""
         openings = self.openings(state.offered)
+        markers = Ends((*openings, *state.stop))
         following: str | None = None
-        while (marker := (yield from raw.until((*openings, *state.stop)))) in openings:
+        while (marker := (yield from raw.until(markers))) in openings:
             following = yield from self._recipient(state, marker)
             if following is not None:
                 break

@@ -11,7 +11,7 @@ from chat_templates.forms.form import MarkedForm
 from chat_templates.json_calls import read_arguments, read_end_tag
 from chat_templates.json_scanner import Scan
 from chat_templates.raw_arguments import RawArguments
-from chat_templates.tape import MAX_NAME, ParserState, Reading
+from chat_templates.tape import MAX_NAME, Ends, ParserState, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +61,5 @@ class TaggedCall(MarkedForm):
 
     def _raw_arguments(self, state: ParserState, index: int, blank: str) -> Reading[None]:
         raw = RawArguments(state, index, blank)
-        end = yield from raw.until((self.end,))
+        end = yield from raw.until(Ends((self.end,)))
         raw.end(is_complete=end is not None)

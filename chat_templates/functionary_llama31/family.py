@@ -34,6 +34,7 @@ V31 = Family(
     variables={"has_reasoning_mode": False},
     pseudo_tools=frozenset({"code_interpreter"}),
     example_model="meetkai/functionary-small-v3.1-GGUF",
+    evidence="ST",
 )
 
 V4R = replace(
@@ -45,4 +46,5 @@ V4R = replace(
     variables={"has_reasoning_mode": True},
     pseudo_tools=frozenset({"code_interpreter", "reasoning"}),
     example_model="meetkai/functionary-v4r-small-preview (GGUF)",
+    evidence="S",
 )

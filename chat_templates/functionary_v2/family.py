@@ -38,4 +38,5 @@ V2 = Family(
     variables={"typescript_namespace": typescript_namespace},
     pseudo_tools=frozenset({"code_interpreter"}),
     example_model="meetkai/functionary-small-v2.4-GGUF",
+    evidence="ST",
 )

@@ -27,4 +27,5 @@ V25 = Family(
     variables={"typescript_namespace": typescript_namespace},
     pseudo_tools=frozenset({"code_interpreter"}),
     example_model="meetkai/functionary-small-v2.5-GGUF",
+    evidence="ST",
 )

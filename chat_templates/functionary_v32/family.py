@@ -26,4 +26,5 @@ V32 = Family(
     variables={"typescript_namespace": typescript_namespace},
     pseudo_tools=frozenset({"code_interpreter"}),
     example_model="meetkai/functionary-small-v3.2-GGUF",
+    evidence="ST",
 )

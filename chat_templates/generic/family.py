@@ -19,6 +19,7 @@ from chat_templates.forms.bare import BareCall
 from chat_templates.render import (
     ArgumentsAs,
     Message,
+    Renderer,
     Tool,
     function_tools,
     normalise_messages,
@@ -42,11 +43,13 @@ _INSTRUCTION = (
 class GenericFamily(Family):
     """The family of models that no other family describes."""
 
-    def fitted(self, template: str | None, *, bos_token: str, eos_token: str) -> Family:
+    def fitted(
+        self, template: str | None, *, bos_token: str, eos_token: str, renderer: Renderer = render_template
+    ) -> Family:
         """This family with a model's own framing of turns, if its template can render a user's turn; else ChatML."""
         if template is None:
             return self
-        own = replace(self, template=template, bos_token=bos_token, eos_token=eos_token)
+        own = replace(self, template=template, bos_token=bos_token, eos_token=eos_token, renderer=renderer)
         try:
             own.render([{"role": "user", "content": "?"}])
         except TemplateFileError as error:
@@ -72,12 +75,12 @@ class GenericFamily(Family):
         }
         day = today or date.today()  # noqa: DTZ011  the user's day
         try:
-            return render_template(self.template, variables, today=day)
+            return self.renderer(self.template, variables, today=day)
         except TemplateFileError:
             merged = _without_system_turn(turns)
             if merged == turns:
                 raise
-            return render_template(self.template, {**variables, "messages": merged}, today=day)
+            return self.renderer(self.template, {**variables, "messages": merged}, today=day)
 
 
 def _plain_turns(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> list[dict[str, str]]:

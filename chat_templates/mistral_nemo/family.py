@@ -22,4 +22,5 @@ NEMO = Family(
     eos_token="</s>",  # noqa: S106
     special_tokens=frozenset({"[TOOL_CALLS]"}),
     example_model="mistralai/Mistral-Nemo-Instruct-2407",
+    evidence="S",
 )

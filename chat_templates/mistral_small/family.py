@@ -18,4 +18,5 @@ SMALL32 = Family(
     eos_token="</s>",  # noqa: S106
     special_tokens=frozenset({"[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"}),
     example_model="mistralai/Mistral-Small-3.2-24B-Instruct-2506",
+    evidence="S",
 )

@@ -8,15 +8,18 @@ from fastapi import FastAPI
 
 from server.api.auth import ApiKeyMiddleware
 from server.api.chat import ChatEndpoint
+from server.api.completions import CompletionsEndpoint
 from server.api.errors import install_error_handlers
 from server.api.metrics import HttpMetrics
-from server.api.schemas import ChatCompletionRequest
+from server.api.schemas import ChatCompletionRequest, CompletionRequestBody
 from server.api.system import SystemEndpoints
 from server.api.tracing import TracingMiddleware
 from server.version import functiongate_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pydantic import BaseModel
 
     from server.api.state import ServingState
 
@@ -46,12 +49,16 @@ def create_app(
     app.add_api_route("/v1/models", system.models, methods=["GET"])
     app.add_api_route("/v1/models/{name:path}", system.model, methods=["GET"])
     chat = ChatEndpoint(state, max_body_bytes, ping_interval_s)
-    app.add_api_route("/v1/chat/completions", chat.__call__, methods=["POST"], openapi_extra=_chat_body())
+    app.add_api_route(
+        "/v1/chat/completions", chat.__call__, methods=["POST"], openapi_extra=_body(ChatCompletionRequest)
+    )
+    text = CompletionsEndpoint(state, max_body_bytes, ping_interval_s)
+    app.add_api_route("/v1/completions", text.__call__, methods=["POST"], openapi_extra=_body(CompletionRequestBody))
     return app
 
 
-def _chat_body() -> dict[str, object]:
+def _body(shape: type[BaseModel]) -> dict[str, object]:
     # The body is read by hand, so FastAPI does not know it. The $id makes the schema's own $defs resolve in
     # place.
-    schema = {"$id": "urn:functiongate:chat-completion", **ChatCompletionRequest.model_json_schema()}
+    schema = {"$id": f"urn:functiongate:{shape.__name__}", **shape.model_json_schema()}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

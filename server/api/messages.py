@@ -1,11 +1,13 @@
 """The messages of a request: shapes checked, every refusal with the place in `param`, nothing else changed.
 
-Knows OpenAI's roles and content parts. Knows no template: what a family makes of a message is
-`chat_templates`' own.
+Knows OpenAI's roles and content parts, the obsolete ones too: a `function_call` and its result become a tool call
+and its result here, and nothing behind this module knows of them. Knows no template: what a family makes of a message
+is `chat_templates`' own.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from server.errors import RequestError
@@ -14,29 +16,73 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 # What answers carry and clients send back with their history. It says nothing to the model.
-_ECHOED = frozenset({"annotations", "audio", "function_call", "parsed", "refusal"})
+_ECHOED = frozenset({"annotations", "audio", "parsed", "refusal"})
 
 
 def read_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The messages in OpenAI's shape, fields without a value left out.
+    """The messages in OpenAI's present shape, fields without a value left out.
 
-    Raises `RequestError` for no messages, an unknown role, and every shape that cannot be shown to a model as
-    text.
+    Raises `RequestError` for no messages, an unknown role, a result without its call, and every shape that cannot be
+    shown to a model as text. A call without its result is allowed.
     """
     if not messages:
         raise RequestError("messages is empty; send at least one.", param="messages", code="invalid_value")
-    return tuple(_message(message, f"messages[{i}]") for i, message in enumerate(messages))
+    history = _History()
+    return tuple(history.add(_message(message, f"messages[{i}]"), i) for i, message in enumerate(messages))
+
+
+class _History:
+    """The calls so far: every result belongs to one of them."""
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        # The ids of obsolete calls by name, oldest first: their results have no id, so they are taken in order.
+        self._unanswered: dict[str, deque[str]] = {}
+
+    def add(self, message: dict[str, Any], i: int) -> dict[str, Any]:
+        """The i-th message, an obsolete call or result rewritten. Raises `RequestError` for a result without a call."""
+        if "function_call" in message:
+            message = self._rewrite_call(message, i)
+        elif message["role"] == "function":
+            return self._rewrite_result(message, i)
+        elif message["role"] == "tool" and message["tool_call_id"] not in self._ids:
+            raise _invalid(
+                f"messages[{i}].tool_call_id",
+                f"no assistant message before it has a call with the id {message['tool_call_id']!r}",
+            )
+        self._ids.update(call["id"] for call in message.get("tool_calls", ()))
+        return message
+
+    def _rewrite_call(self, message: dict[str, Any], i: int) -> dict[str, Any]:
+        function = message["function_call"]
+        # Made from the place, so that the same history is the same prompt.
+        call_id = f"function_call_{i}"
+        self._unanswered.setdefault(function["name"], deque()).append(call_id)
+        rest = {name: value for name, value in message.items() if name != "function_call"}
+        return {**rest, "tool_calls": [{"id": call_id, "type": "function", "function": function}]}
+
+    def _rewrite_result(self, message: dict[str, Any], i: int) -> dict[str, Any]:
+        unanswered = self._unanswered.get(message["name"])
+        if not unanswered:
+            raise _invalid(
+                f"messages[{i}].name", f"no function_call of {message['name']!r} before it waits for a result"
+            )
+        return {**message, "role": "tool", "tool_call_id": unanswered.popleft()}
 
 
 def _message(message: Mapping[str, Any], at: str) -> dict[str, Any]:
     role = message.get("role")
-    if role == "function":
-        raise _invalid(f"{at}.role", "'function' is obsolete; use the role 'tool' with a tool_call_id")
     reader = _READERS.get(role) if isinstance(role, str) else None
     if reader is None:
         raise _invalid(f"{at}.role", f"{role!r} is none of: {', '.join(_READERS)}")
     given = {name: value for name, value in message.items() if value is not None}
+    if message.get("content", "") is None and "refusal" not in given and not _has_calls(given):
+        given["content"] = ""  # a result of nothing, or a turn that was left empty
     return reader(given, at)
+
+
+def _has_calls(message: Mapping[str, Any]) -> bool:
+    return bool(message.get("tool_calls")) or "function_call" in message
 
 
 def _speaker(message: Mapping[str, Any], at: str) -> dict[str, Any]:
@@ -50,24 +96,31 @@ def _tool(message: Mapping[str, Any], at: str) -> dict[str, Any]:
     return {"role": "tool", "content": _content(message, at), "tool_call_id": call_id, **_name(message, at)}
 
 
+def _function_result(message: Mapping[str, Any], at: str) -> dict[str, Any]:
+    _only(message, at, {"role", "content", "name"})
+    return {"role": "function", "content": _content(message, at), "name": _text(message, "name", at)}
+
+
 def _assistant(message: Mapping[str, Any], at: str) -> dict[str, Any]:
-    _only(message, at, {"role", "content", "name", "tool_calls", "reasoning_content"} | _ECHOED)
-    if message.get("function_call"):
-        raise _invalid(f"{at}.function_call", "it is obsolete; use tool_calls")
+    _only(message, at, {"role", "content", "name", "tool_calls", "function_call", "reasoning_content"} | _ECHOED)
     if message.get("audio"):
         raise _invalid(f"{at}.audio", "only text is understood")
     read: dict[str, Any] = {"role": "assistant", "content": None, **_name(message, at)}
     calls = message.get("tool_calls", [])
     if not isinstance(calls, list):
         raise _invalid(f"{at}.tool_calls", "expected an array")
+    if calls and "function_call" in message:
+        raise _invalid(f"{at}.function_call", "a message has tool_calls or a function_call, not both")
     if "content" in message:
         read["content"] = _content(message, at)
     elif "refusal" in message:
         read["content"] = _text(message, "refusal", at)
-    elif not calls:
+    elif not _has_calls(message):
         raise _missing(f"{at}.content")
     if calls:
         read["tool_calls"] = [_call(call, f"{at}.tool_calls[{i}]") for i, call in enumerate(calls)]
+    if "function_call" in message:
+        read["function_call"] = _function(message["function_call"], f"{at}.function_call")
     if "reasoning_content" in message:
         read["reasoning_content"] = _text(message, "reasoning_content", at)
     return read
@@ -79,6 +132,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], str], dict[str, Any]]] = {
     "user": _speaker,
     "assistant": _assistant,
     "tool": _tool,
+    "function": _function_result,
 }
 
 
@@ -117,18 +171,20 @@ def _call(call: Any, at: str) -> dict[str, Any]:
     _only(call, at, {"id", "type", "function", "index"})
     if call.get("type", "function") != "function":
         raise _invalid(f"{at}.type", f"{call['type']!r} is not supported; only 'function' is")
-    function = call.get("function")
-    if not isinstance(function, dict):
+    if call.get("function") is None:
         raise _missing(f"{at}.function")
-    _only(function, f"{at}.function", {"name", "arguments", "parsed_arguments"})
     return {
         "id": _text(call, "id", at),
         "type": "function",
-        "function": {
-            "name": _text(function, "name", f"{at}.function"),
-            "arguments": _text(function, "arguments", f"{at}.function"),
-        },
+        "function": _function(call["function"], f"{at}.function"),
     }
+
+
+def _function(function: Any, at: str) -> dict[str, Any]:
+    if not isinstance(function, dict):
+        raise _invalid(at, "expected an object", code="invalid_type")
+    _only(function, at, {"name", "arguments", "parsed_arguments"})
+    return {"name": _text(function, "name", at), "arguments": _text(function, "arguments", at)}
 
 
 def _name(message: Mapping[str, Any], at: str) -> dict[str, str]:

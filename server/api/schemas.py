@@ -1,8 +1,9 @@
-"""The fields of a chat completion request: what each may hold, what is ignored, what is refused by name.
+"""The fields of requests: what each may hold, what is ignored, what is refused by name.
 
 Knows OpenAI's wire names and llama.cpp's extras. Messages and tools, whose shapes depend on each other, are
 checked in `server.api.messages` and `server.api.tools`. The law: a parameter is honoured, documented as
-ignored, or refused by name; none is dropped silently.
+ignored, or refused by name; none is dropped silently. Of the ignored ones a text completion knows `user` and
+`stream_options` only.
 
 Accepted and ignored:
 
@@ -17,7 +18,7 @@ Accepted and ignored:
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -44,10 +45,17 @@ UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
         "moderation": ((), "moderate in front of this server"),
         "prompt_cache_options": ((), "prefixes are cached without being asked"),
         "prompt_cache_retention": ((), "prefixes are cached without being asked"),
-        "functions": (([],), "use tools"),
-        "function_call": (("none",), "use tool_choice"),
     }
 )
+
+# The same for text completions.
+UNSUPPORTED_FOR_TEXT: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
+    {
+        "suffix": (("",), "only the end of a text is generated"),
+        "logprobs": ((), "token probabilities are not returned"),
+    }
+)
+MAX_N = 8  # answers to one prompt
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -86,19 +94,13 @@ class ResponseFormat(_Shape):
     json_schema: JsonSchema | None = None
 
 
-class ChatCompletionRequest(_Shape):
-    """The body of POST /v1/chat/completions. Defaults are OpenAI's: temperature 1, top_p 1, nothing else."""
+class SampledRequest(_Shape):
+    """What every kind of completion can be told. Defaults are OpenAI's: temperature 1, top_p 1, nothing else."""
 
     model: str
-    messages: list[dict[str, Any]]
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: ResponseFormat | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: Annotated[list[StopString], Field(max_length=4), BeforeValidator(_listed)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -111,6 +113,19 @@ class ChatCompletionRequest(_Shape):
     repeat_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     user: str | None = None
+
+
+class ChatCompletionRequest(SampledRequest):
+    """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     safety_identifier: str | None = None
     metadata: dict[str, str] | None = None
     store: bool | None = None
@@ -118,25 +133,63 @@ class ChatCompletionRequest(_Shape):
     prompt_cache_key: str | None = None
 
 
+class CompletionRequestBody(SampledRequest):
+    """The body of POST /v1/completions. A prompt is text or token ids; several are a list. 16 tokens by default."""
+
+    prompt: str | list[str] | list[int] | list[list[int]]
+    max_tokens: Annotated[int, Field(ge=1)] | None = 16
+    n: Annotated[int, Field(ge=1, le=MAX_N)] | None = None
+    best_of: int | None = None
+    echo: bool | None = None
+
+
+_Request = TypeVar("_Request", bound=SampledRequest)
+
+
 def read_request(body: Mapping[str, Any]) -> ChatCompletionRequest:
-    """The validated fields of a body; messages and tools still unchecked inside.
+    """The validated fields of a chat completion's body; messages and tools still unchecked inside.
 
     Raises `RequestError` with `param` and a code: `unsupported_parameter` for what OpenAI has and this server
     has not, `unknown_parameter` for what nobody has, `missing_required_parameter`, `invalid_value` or
     `invalid_type`.
     """
-    _refuse_unsupported(body)
-    try:
-        request = ChatCompletionRequest.model_validate(
-            {name: value for name, value in body.items() if name not in UNSUPPORTED}
+    request = _validated(ChatCompletionRequest, body, UNSUPPORTED)
+    form = request.response_format
+    if form is not None and (form.type == "json_schema") != (form.json_schema is not None):
+        raise RequestError(
+            "response_format.json_schema must be given with the type 'json_schema', and only with it.",
+            param="response_format.json_schema",
+            code="invalid_value",
         )
-    except ValidationError as error:
-        raise _refusal(error) from None
-    _check_together(request)
     return request
 
 
-def one_of(request: ChatCompletionRequest, first: str, second: str) -> Any:
+def read_completion_request(body: Mapping[str, Any]) -> CompletionRequestBody:
+    """The validated fields of a text completion's body. Raises `RequestError` as `read_request` does."""
+    request = _validated(CompletionRequestBody, body, UNSUPPORTED_FOR_TEXT)
+    if request.best_of is not None and request.best_of != (request.n or 1):
+        raise RequestError(
+            f"best_of is {request.best_of} and n is {request.n or 1}; every answer is returned, so leave best_of out.",
+            param="best_of",
+            code="unsupported_parameter",
+        )
+    return request
+
+
+def _validated(shape: type[_Request], body: Mapping[str, Any], unsupported: Mapping[str, Any]) -> _Request:
+    _refuse_unsupported(body, unsupported)
+    try:
+        request = shape.model_validate({name: value for name, value in body.items() if name not in unsupported})
+    except ValidationError as error:
+        raise _refusal(error) from None
+    if request.stream_options is not None and not request.stream:
+        raise RequestError(
+            "stream_options is only allowed with stream: true.", param="stream_options", code="invalid_value"
+        )
+    return request
+
+
+def one_of(request: SampledRequest, first: str, second: str) -> Any:
     """The value of two names of one parameter, None if neither is given. Raises `RequestError` if both differ."""
     values = [value for name in (first, second) if (value := getattr(request, name)) is not None]
     if len(values) == 2 and values[0] != values[1]:
@@ -148,27 +201,13 @@ def one_of(request: ChatCompletionRequest, first: str, second: str) -> Any:
     return values[0] if values else None
 
 
-def _refuse_unsupported(body: Mapping[str, Any]) -> None:
-    for name, (neutral, instead) in UNSUPPORTED.items():
+def _refuse_unsupported(body: Mapping[str, Any], unsupported: Mapping[str, tuple[tuple[Any, ...], str]]) -> None:
+    for name, (neutral, instead) in unsupported.items():
         value = body.get(name)
         # Types are compared too, since True == 1 and False == 0.
         if value is None or any(value == other and type(value) is type(other) for other in neutral):
             continue
         raise RequestError(f"{name} is not supported here; {instead}.", param=name, code="unsupported_parameter")
-
-
-def _check_together(request: ChatCompletionRequest) -> None:
-    form = request.response_format
-    if form is not None and (form.type == "json_schema") != (form.json_schema is not None):
-        raise RequestError(
-            "response_format.json_schema must be given with the type 'json_schema', and only with it.",
-            param="response_format.json_schema",
-            code="invalid_value",
-        )
-    if request.stream_options is not None and not request.stream:
-        raise RequestError(
-            "stream_options is only allowed with stream: true.", param="stream_options", code="invalid_value"
-        )
 
 
 def _refusal(error: ValidationError) -> RequestError:
@@ -186,8 +225,8 @@ def _refusal(error: ValidationError) -> RequestError:
 
 def dotted(location: tuple[int | str, ...]) -> str:
     """`("messages", 0, "content")` as `messages[0].content`."""
-    if location[0] == "tool_choice":
-        # Either of two types: pydantic's location goes on with the name of a type, which no client knows.
-        return "tool_choice"
+    if location[0] in ("tool_choice", "function_call", "prompt"):
+        # One of several types: pydantic's location goes on with the name of a type, which no client knows.
+        return str(location[0])
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.removeprefix(".")

@@ -10,10 +10,11 @@ import asyncio
 import json
 import logging
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from starlette.responses import Response
 
+from server.api.connection import disconnected
 from server.api.errors import error_body
 from server.errors import FunctionGateError
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from server.chat import ChatDelta
-
 log = logging.getLogger(__name__)
+
+Delta = TypeVar("Delta")
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -35,13 +36,7 @@ def event(value: Any) -> bytes:
     return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-async def disconnected(receive: Receive) -> None:
-    """Returns when the client has left. The body must have been read."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-class EventStream(Response):
+class EventStream(Response, Generic[Delta]):
     """Streams `write(delta)` for every delta, then [DONE]; an error in between is the last event instead.
 
     A comment is sent whenever `ping_interval_s` seconds pass in silence: proxies drop quiet connections
@@ -52,8 +47,8 @@ class EventStream(Response):
 
     def __init__(
         self,
-        deltas: AsyncGenerator[ChatDelta],
-        write: Callable[[ChatDelta], Sequence[Any]],
+        deltas: AsyncGenerator[Delta],
+        write: Callable[[Delta], Sequence[Any]],
         *,
         ping_interval_s: float,
     ) -> None:

@@ -15,6 +15,7 @@ from server.errors import NotFoundError, NotReadyError
 
 if TYPE_CHECKING:
     from server.chat import Chat
+    from server.completion import Completion
 
 
 class Phase(Enum):
@@ -40,6 +41,7 @@ class ServedModel:
     """
 
     chat: Chat
+    completion: Completion
     names: tuple[str, ...]
     n_vocab: int
     fingerprint: str

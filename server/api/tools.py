@@ -6,6 +6,7 @@ Knows OpenAI's wire forms. Whether a schema can be enforced is found out later, 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from server.errors import RequestError
@@ -28,37 +29,88 @@ def read_tools(tools: Sequence[Mapping[str, Any]] | None) -> tuple[dict[str, Any
     Raises `RequestError` for shapes and names that cannot be used, and for a name that is used twice.
     """
     read = tuple(_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools or ()))
-    seen: set[str] = set()
-    for i, name in enumerate(tool.get("function", {}).get("name") for tool in read):
-        if name in seen:
-            raise _invalid(f"tools[{i}].function.name", f"another tool is called {name!r} already")
-        if name is not None:
-            seen.add(name)
+    refuse_same_names(
+        {f"tools[{i}].function.name": tool.get("function", {}).get("name") for i, tool in enumerate(read)}
+    )
     return read
 
 
-def read_tool_choice(
-    choice: str | Mapping[str, Any] | None, tools: Sequence[Mapping[str, Any]]
-) -> str | dict[str, Any]:
+def refuse_same_names(names: Mapping[str, str | None]) -> None:
+    """Raises `RequestError` for a name that an earlier place has too. `names` is by place; None is no name."""
+    seen: set[str] = set()
+    for place, name in names.items():
+        if name in seen:
+            raise _invalid(place, f"another one is called {name!r} already")
+        if name is not None:
+            seen.add(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a request wants of its tools.
+
+    `mode` is "none", "auto", "required" or `{"type": "function", "function": {"name": …}}`. `allowed` are the names
+    that may be called, None for all that are offered.
+    """
+
+    mode: str | dict[str, Any]
+    allowed: frozenset[str] | None = None
+
+
+def read_tool_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Mapping[str, Any]]) -> Choice:
     """The choice; None is "auto" with tools and "none" without.
 
     Raises `RequestError` for a choice without tools, an unknown form, and a tool that is not offered.
     """
     if choice is None:
-        return "auto" if tools else "none"
+        return Choice("auto" if tools else "none")
     if not tools:
         raise _invalid("tool_choice", "it is only allowed with tools")
     if isinstance(choice, str):
         if choice not in _MODES:
             raise _invalid("tool_choice", f"{choice!r} is none of: {', '.join(_MODES)}, or an object")
-        return choice
-    if choice.get("type") != "function":
-        raise _invalid("tool_choice", f"the type {choice.get('type')!r} is not supported; only 'function' is")
-    function = choice.get("function")
-    name = function.get("name") if isinstance(function, dict) else None
+        return Choice(choice)
+    kind = choice.get("type")
+    if kind == "allowed_tools":
+        return _allowed_tools(choice.get("allowed_tools"), tools)
+    if kind != "function":
+        raise _invalid("tool_choice", f"the type {kind!r} is not supported; only 'function' and 'allowed_tools' are")
+    return Choice(named_choice(_name_in(choice), tools, "tool_choice"))
+
+
+def _allowed_tools(allowed: Any, tools: Sequence[Mapping[str, Any]]) -> Choice:
+    at = "tool_choice.allowed_tools"
+    if not isinstance(allowed, dict):
+        raise _invalid(at, "expected an object with a mode and tools", code="invalid_type")
+    for name in allowed:
+        if name not in {"mode", "tools"}:
+            raise _unknown(f"{at}.{name}")
+    mode, entries = allowed.get("mode"), allowed.get("tools")
+    if mode not in ("auto", "required"):
+        raise _invalid(f"{at}.mode", f"{mode!r} is none of: auto, required")
+    if not isinstance(entries, list) or not entries:
+        raise _invalid(f"{at}.tools", "expected a non-empty array; to allow none, set tool_choice to 'none'")
+    names = [_allowed_name(entry, tools, f"{at}.tools[{i}]") for i, entry in enumerate(entries)]
+    return Choice(mode, frozenset(names))
+
+
+def _allowed_name(entry: Any, tools: Sequence[Mapping[str, Any]], at: str) -> str:
+    if not isinstance(entry, dict) or entry.get("type") != "function":
+        raise _invalid(at, "expected an object of the type 'function'")
+    name: str = named_choice(_name_in(entry), tools, f"{at}.function.name")["function"]["name"]
+    return name
+
+
+def _name_in(holder: Mapping[str, Any]) -> Any:
+    function = holder.get("function")
+    return function.get("name") if isinstance(function, dict) else None
+
+
+def named_choice(name: Any, tools: Sequence[Mapping[str, Any]], at: str) -> dict[str, Any]:
+    """The choice of one tool by its name. Raises `RequestError` naming the place `at` if it is not offered."""
     offered = [tool["function"]["name"] for tool in tools if tool["type"] == "function"]
     if not isinstance(name, str) or name not in offered:
-        raise _invalid("tool_choice", f"{name!r} is none of the tools: {', '.join(offered)}")
+        raise _invalid(at, f"{name!r} is not offered; there are: {', '.join(offered)}")
     return {"type": "function", "function": {"name": name}}
 
 
@@ -73,10 +125,11 @@ def _tool(tool: Mapping[str, Any], at: str) -> dict[str, Any]:
     for name in tool:
         if name not in {"type", "function"}:
             raise _unknown(f"{at}.{name}")
-    return {"type": "function", "function": _function(function, f"{at}.function")}
+    return {"type": "function", "function": read_function(function, f"{at}.function")}
 
 
-def _function(function: Mapping[str, Any], at: str) -> dict[str, Any]:
+def read_function(function: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """A function's description, checked, without `strict` and without nulls. Raises `RequestError`."""
     kinds = {"name": str, "description": str, "parameters": dict, "strict": bool}
     given = {name: value for name, value in function.items() if value is not None}
     for name, value in given.items():

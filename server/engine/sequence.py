@@ -67,7 +67,7 @@ class Sequence:
         self._buffer[: self.n_prompt] = request.tokens
         # The request may be submitted again: its constraint stays where it is.
         self.constraint = None if request.constraint is None else request.constraint.fork()
-        self.sampler = Sampler(request.sampling, self.tokens)
+        self.sampler = Sampler(request.sampling, self.tokens, request.decision)
         self.detokenizer = Detokenizer(request.stop)
         self.phase = Phase.WAITING
         self.is_cancelled = False

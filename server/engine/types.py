@@ -68,11 +68,26 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """Which way an answer goes is decided by its first token of weight; this makes some of those likelier.
+
+    `offset` is added to the logits of `tokens` at the beginning of the answer, after tokens of `passes` (white space)
+    for as long as only they came, and again after one of `reopens` (the end of a thought).
+    """
+
+    tokens: tuple[int, ...]
+    offset: float
+    passes: frozenset[int] = frozenset()
+    reopens: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One sequence to generate. `max_tokens` None means as many as the context holds."""
 
     tokens: tuple[int, ...]
     sampling: SamplingParams = SamplingParams()
+    decision: Decision | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None

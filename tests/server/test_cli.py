@@ -79,6 +79,7 @@ def test_a_model_that_cannot_be_read_is_one_clear_line(run, tmp_path):
         (["serve", "--port", "x"], 2, "--port"),
         (["serve", "--port", "70000"], 1, "invalid port"),
         (["serve", "--parallel", "0"], 1, "FUNCTIONGATE_PARALLEL"),
+        (["serve", "--chat-template", "mine"], 1, "invalid chat_template"),
         (["sever"], 2, "No such command"),
         (["serve", "--config", "absent.toml"], 1, "absent.toml"),
     ],
@@ -127,9 +128,9 @@ def test_a_model_in_hugging_faces_cache_is_found(run, tmp_path):
 
 
 @contextlib.contextmanager
-def served(environ, tmp_path, model):
+def served(environ, tmp_path, model, *options):
     with subprocess.Popen(
-        [*COMMAND, "serve", str(model), "--port", "0", "--ctx-size", "512", "--threads", "1"],
+        [*COMMAND, "serve", str(model), "--port", "0", "--ctx-size", "512", "--threads", "1", *options],
         stderr=subprocess.PIPE,
         text=True,
         env=environ,
@@ -155,6 +156,47 @@ def test_a_signal_lets_the_running_answer_end_and_exits_with_0(environ, tmp_path
             process.send_signal(number)
             assert [line for line in events if line][-1] == "data: [DONE]"
         assert process.wait(30) == 0
+
+
+@pytest.mark.native
+def test_a_model_without_a_chat_template_continues_text_and_refuses_to_chat(environ, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    write_tiny_gguf(model, chat_template=None)
+    with served(environ, tmp_path, model) as (_, url):
+        chat = {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}
+        refused = httpx.post(f"{url}/chat/completions", json=chat, trust_env=False)
+        assert refused.status_code == 400
+        assert "/v1/completions" in refused.json()["error"]["message"]
+        assert "--family generic" in refused.json()["error"]["message"]
+        text = {"model": "tiny", "prompt": "a", "max_tokens": 3}
+        answer = httpx.post(f"{url}/completions", json=text, timeout=60, trust_env=False).json()
+        assert answer["usage"]["completion_tokens"] <= 3
+    with served(environ, tmp_path, model, "--family", "generic") as (_, url):
+        chat |= {"max_tokens": 3}
+        assert httpx.post(f"{url}/chat/completions", json=chat, timeout=60, trust_env=False).status_code == 200
+
+
+@pytest.mark.native
+def test_a_files_own_template_renders_when_it_is_asked_to(environ, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    write_tiny_gguf(model, chat_template="{% for tool in tools or [] %}T{% endfor %}{{ messages[0].content }}")
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
+    body["tools"] = [{"type": "function", "function": {"name": f"f{i}"}} for i in range(3)]
+    with served(environ, tmp_path, model, "--chat-template", "gguf", "--family", "qwen2.5") as (_, url):
+        chat = httpx.post(f"{url}/chat/completions", json=body, timeout=60, trust_env=False).json()
+        text = {"model": "tiny", "prompt": "TTTa", "max_tokens": 1}
+        same = httpx.post(f"{url}/completions", json=text, timeout=60, trust_env=False).json()
+    assert chat["usage"]["prompt_tokens"] == same["usage"]["prompt_tokens"]
+
+
+@pytest.mark.native
+def test_a_file_whose_own_template_cannot_render_is_one_clear_line(run, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    arguments = ["serve", str(model), "--port", "0", "--chat-template", "gguf"]
+    write_tiny_gguf(model, chat_template="{{ 'a' * 10**10 }}")
+    assert_one_line(run(*arguments), 1, "--chat-template gguf: The chat template needs more than 512 MiB")
+    write_tiny_gguf(model, chat_template=None)
+    assert_one_line(run(*arguments), 1, "has no chat template of its own")
 
 
 @pytest.mark.native

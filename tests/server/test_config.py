@@ -59,6 +59,7 @@ def test_every_field_can_come_from_the_environment(monkeypatch):
         "host": "h",
         "alias": "a",
         "family": "f",
+        "chat_template": "gguf",
         "cache_dir": "/c",
         "verbose": "true",
         "api_key": "a, b,",

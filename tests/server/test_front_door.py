@@ -197,3 +197,29 @@ def test_an_unusable_schema_is_refused_by_its_tool_and_path(client):
     assert caught.value.code == "invalid_function_parameters"
     assert caught.value.param == "tools[0].function.parameters.properties.city"
     assert "'get_weather'" in caught.value.message
+
+
+def test_a_prompt_is_continued_without_a_template(client):
+    prompt = "The capital of France is"
+    options: Any = {"model": "smollm2-135m", "prompt": [prompt, prompt], "max_tokens": 5, "temperature": 0}
+    whole = client.completions.create(**options, echo=True)
+    assert whole.choices[0].text.startswith(prompt + " Paris")
+    assert whole.usage.prompt_tokens < 2 * len(prompt.split()) + 4
+    texts = ["", ""]
+    for chunk in client.completions.create(**options, stream=True):
+        texts[chunk.choices[0].index] += chunk.choices[0].text
+    assert prompt + texts[0] == whole.choices[0].text
+    assert [choice.finish_reason for choice in whole.choices] == ["length", "length"]
+
+
+def test_obsolete_functions_are_answered_in_their_own_form(client):
+    completion = client.chat.completions.create(
+        model="smollm2-135m",
+        messages=QUESTION,
+        functions=[WEATHER["function"]],
+        function_call={"name": "get_weather"},
+        temperature=0,
+    )
+    choice = completion.choices[0]
+    assert choice.finish_reason == "function_call"
+    assert json.loads(choice.message.function_call.arguments)["city"] == "Paris"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from openai import AsyncOpenAI
-from scripted_chat import ScriptedChat
+from scripted_chat import ScriptedChat, ScriptedCompletion
 
 from server.api.app import create_app
 from server.api.state import ServedModel, ServingState
@@ -17,9 +17,14 @@ def chat():
 
 
 @pytest.fixture
-def state(chat):
+def completion():
+    return ScriptedCompletion()
+
+
+@pytest.fixture
+def state(chat, completion):
     serving = ServingState()
-    serving.ready(ServedModel(chat, ("tiny", "tiny-file"), n_vocab=100, fingerprint="fg_test"))
+    serving.ready(ServedModel(chat, completion, ("tiny", "tiny-file"), n_vocab=100, fingerprint="fg_test"))
     return serving
 
 

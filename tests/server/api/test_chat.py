@@ -183,6 +183,21 @@ async def test_everything_honoured_reaches_the_chat(chat, ask):
     assert request.sampling == SamplingParams(0.5, 40, 0.9, 0.1, 1.1, -1, 1, {3: -100}, seed=2**64 - 1)
 
 
+@pytest.mark.parametrize("mode", ["auto", "required"])
+async def test_allowed_tools_leave_the_tools_as_they_are(chat, openai, mode):
+    others = [{**WEATHER, "function": {**WEATHER["function"], "name": name}} for name in ("a", "b")]
+    names = [{"type": "function", "function": {"name": name}} for name in ("b", "get_weather")]
+    await openai.chat.completions.create(
+        model="tiny",
+        messages=MESSAGES,
+        tools=[WEATHER, *others],
+        tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": names}},
+    )
+    request = chat.requests[0]
+    assert request.tools == (WEATHER, *others)
+    assert (request.tool_choice, request.allowed_tools) == (mode, {"b", "get_weather"})
+
+
 async def test_defaults_are_openais(chat, ask):
     await ask(temperature=None, tools=None, stop=None)
     request = chat.requests[0]
@@ -215,7 +230,7 @@ async def test_the_documentation_lists_exactly_what_is_ignored():
         {"n": 1},
         {"logprobs": False},
         {"modalities": ["text"]},
-        {"functions": None},
+        {"functions": []},
         {"audio": None},
         {"top_logprobs": 0},
     ],

@@ -9,7 +9,7 @@ import openai as sdk
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_chat import ScriptedChat
+from scripted_chat import ScriptedChat, ScriptedCompletion
 
 from server.api.app import create_app
 from server.api.body import MAX_DEPTH
@@ -19,6 +19,13 @@ from server.errors import ContextLengthError, EngineError, NotReadyError, Overlo
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 USER = {"role": "user", "content": "hi"}
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+
+
+def allowed(*names, mode="auto", **more):
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools, **more}}
+    return {"tools": [WEATHER], "tool_choice": choice}
 
 
 def error_of(response):
@@ -70,8 +77,17 @@ async def test_an_unknown_model_is_not_found(openai):
         ({"top_logprobs": 3}, "top_logprobs", "unsupported_parameter"),
         ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
         ({"reasoning_effort": "high"}, "reasoning_effort", "unsupported_parameter"),
-        ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
-        ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
+        ({"functions": [{"name": "f"}], "tools": [WEATHER]}, "functions", "invalid_value"),
+        ({"functions": [{"name": "f"}], "tool_choice": "auto"}, "functions", "invalid_value"),
+        ({"functions": [{"name": "f"}], "parallel_tool_calls": True}, "functions", "invalid_value"),
+        ({"function_call": "auto", "tools": [WEATHER]}, "function_call", "invalid_value"),
+        ({"function_call": "auto"}, "function_call", "invalid_value"),
+        ({"function_call": 3}, "function_call", "invalid_type"),
+        ({"functions": [{"name": "f"}], "function_call": "required"}, "function_call", "invalid_value"),
+        ({"functions": [{"name": "f"}], "function_call": {"name": "g"}}, "function_call", "invalid_value"),
+        ({"functions": [{"name": "f"}, {"name": "f"}]}, "functions[1].name", "invalid_value"),
+        ({"functions": [{"parameters": {}}]}, "functions[0].name", "missing_required_parameter"),
+        ({"functions": [{"name": "f", "colour": 1}]}, "functions[0].colour", "unknown_parameter"),
         ({"tempratur": 1}, "tempratur", "unknown_parameter"),
         ({"foo-bar": 1}, "foo-bar", "unknown_parameter"),
         ({"stream": True, "stream_options": {"x": 1}}, "stream_options.x", "unknown_parameter"),
@@ -94,7 +110,33 @@ async def test_an_unknown_model_is_not_found(openai):
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": "hi"}, "messages", "invalid_type"),
         ({"messages": [{"role": "robot", "content": ""}]}, "messages[0].role", "invalid_value"),
-        ({"messages": [USER, {"role": "function", "name": "f", "content": ""}]}, "messages[1].role", "invalid_value"),
+        ({"messages": [USER, {"role": "function", "name": "f", "content": ""}]}, "messages[1].name", "invalid_value"),
+        ({"messages": [{"role": "function", "content": ""}]}, "messages[0].name", "missing_required_parameter"),
+        (
+            {"messages": [{"role": "assistant", "function_call": {"name": "f"}}]},
+            "messages[0].function_call.arguments",
+            "missing_required_parameter",
+        ),
+        (
+            {"messages": [{"role": "assistant", "function_call": CALL["function"], "tool_calls": [CALL]}]},
+            "messages[0].function_call",
+            "invalid_value",
+        ),
+        (
+            {"messages": [USER, {"role": "tool", "tool_call_id": "c", "content": ""}]},
+            "messages[1].tool_call_id",
+            "invalid_value",
+        ),
+        (
+            {"messages": [CALLING, {"role": "tool", "tool_call_id": "d", "content": ""}]},
+            "messages[1].tool_call_id",
+            "invalid_value",
+        ),
+        (
+            {"messages": [{"role": "tool", "tool_call_id": "c", "content": ""}, CALLING]},
+            "messages[0].tool_call_id",
+            "invalid_value",
+        ),
         ({"messages": [{"role": "user"}]}, "messages[0].content", "missing_required_parameter"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content", "invalid_value"),
         ({"messages": [{**USER, "colour": "red"}]}, "messages[0].colour", "unknown_parameter"),
@@ -121,7 +163,21 @@ async def test_an_unknown_model_is_not_found(openai):
             "tool_choice",
             "invalid_value",
         ),
-        ({"tools": [WEATHER], "tool_choice": {"type": "allowed_tools"}}, "tool_choice", "invalid_value"),
+        (
+            {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools"}},
+            "tool_choice.allowed_tools",
+            "invalid_type",
+        ),
+        (allowed(), "tool_choice.allowed_tools.tools", "invalid_value"),
+        (allowed("get_weather", mode="none"), "tool_choice.allowed_tools.mode", "invalid_value"),
+        (allowed("get_weather", colour=1), "tool_choice.allowed_tools.colour", "unknown_parameter"),
+        (
+            allowed("get_weather", "other"),
+            "tool_choice.allowed_tools.tools[1].function.name",
+            "invalid_value",
+        ),
+        (allowed(tools=[{"type": "custom"}]), "tool_choice.allowed_tools.tools[0]", "invalid_value"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "custom"}}, "tool_choice", "invalid_value"),
         ({"tools": [WEATHER, WEATHER]}, "tools[1].function.name", "invalid_value"),
         ({"tools": [{"type": "custom"}]}, "tools[0].type", "invalid_value"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "invalid_value"),
@@ -224,7 +280,7 @@ async def test_a_loading_server_answers_503(chat):
         refused = await http.post("/v1/chat/completions", json=body)
         assert (refused.status_code, error_of(refused)["code"]) == (503, "loading")
         assert refused.headers["retry-after"] == "1"
-        state.ready(ServedModel(chat, ("tiny",), 10, "fg"))
+        state.ready(ServedModel(chat, ScriptedCompletion(), ("tiny",), 10, "fg"))
         assert (await http.get("/health")).status_code == 200
         assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
         state.drain()
@@ -238,9 +294,10 @@ json_values = st.recursive(
     max_leaves=8,
 )
 names = ("tools", "tool_choice", "stop", "seed", "logit_bias", "response_format", "stream_options", "n", "temperature")
+names += ("functions", "function_call")
 parts = st.fixed_dictionaries({"type": st.sampled_from(["text", "refusal", "file"])}, optional={"text": json_values})
 messages = st.fixed_dictionaries(
-    {"role": st.sampled_from(["user", "assistant", "tool"]) | json_values},
+    {"role": st.sampled_from(["user", "assistant", "tool", "function"]) | json_values},
     optional={"content": json_values | st.lists(parts), "tool_calls": st.lists(json_values), "name": json_values},
 )
 bodies = json_values | st.fixed_dictionaries(
@@ -253,7 +310,7 @@ bodies = json_values | st.fixed_dictionaries(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_no_body_whatsoever_is_the_servers_fault(body):
     state = ServingState()
-    state.ready(ServedModel(ScriptedChat(), ("tiny",), 100, "fg"))
+    state.ready(ServedModel(ScriptedChat(), ScriptedCompletion(), ("tiny",), 100, "fg"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(state)), base_url="http://test") as http:
         response = await http.post(
             "/v1/chat/completions",

@@ -35,8 +35,10 @@ async def test_a_request_has_a_name_its_own_or_a_new_one(http):
     assert int(kept.headers["openai-processing-ms"]) >= 0
 
 
-async def test_metrics_count_requests_and_show_the_engine(http, state, chat, ask):
-    state.ready(ServedModel(chat, ("tiny",), 100, "fg", measurements=lambda: {"tokens_total": 3, "running": 1}))
+async def test_metrics_count_requests_and_show_the_engine(http, state, chat, completion, ask):
+    state.ready(
+        ServedModel(chat, completion, ("tiny",), 100, "fg", measurements=lambda: {"tokens_total": 3, "running": 1})
+    )
     await ask()
     await http.get("/v1/typed/by/someone")
     lines = (await http.get("/metrics")).text.splitlines()

@@ -1,0 +1,1 @@
+"""Minitron: base models, which continue text and do not chat."""

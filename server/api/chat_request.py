@@ -1,0 +1,72 @@
+"""A validated body becomes the `ChatRequest` that the chat service is asked.
+
+Knows no web framework: what a body renders to can be asked without a server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from server.api.functions import read_functions
+from server.api.messages import read_messages
+from server.api.sampling import read_sampling
+from server.api.schemas import one_of
+from server.api.tools import Choice, read_tool_choice, read_tools
+from server.chat import ChatRequest
+from server.errors import RequestError
+
+if TYPE_CHECKING:
+    from server.api.schemas import ChatCompletionRequest
+
+
+def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int) -> ChatRequest:
+    """What the chat service is asked for. Raises `RequestError` for wrong messages, tools and token ids."""
+    tools, choice = _tools(wanted)
+    return ChatRequest(
+        messages=read_messages(wanted.messages),
+        tools=tools,
+        tool_choice=choice.mode,
+        allowed_tools=choice.allowed,
+        # An answer to `functions` has room for one call.
+        parallel_tool_calls=wanted.parallel_tool_calls is not False and not wanted.functions,
+        response_format=_response_format(wanted),
+        sampling=read_sampling(wanted, n_vocab),
+        max_tokens=one_of(wanted, "max_completion_tokens", "max_tokens"),
+        stop=tuple(wanted.stop or ()),
+    )
+
+
+def _tools(wanted: ChatCompletionRequest) -> tuple[tuple[dict[str, Any], ...], Choice]:
+    if wanted.functions:
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            if getattr(wanted, name) is not None:
+                raise _obsolete_beside("functions", name)
+        return read_functions(wanted.functions, wanted.function_call)
+    if wanted.function_call not in (None, "none"):
+        if wanted.tools:
+            raise _obsolete_beside("function_call", "tools")
+        raise RequestError(
+            "Invalid function_call: it is only allowed with functions.", param="function_call", code="invalid_value"
+        )
+    tools = read_tools(wanted.tools)
+    return tools, read_tool_choice(wanted.tool_choice, tools)
+
+
+def _obsolete_beside(obsolete: str, name: str) -> RequestError:
+    return RequestError(
+        f"{obsolete} is obsolete and cannot be sent together with {name}; send tools and tool_choice alone.",
+        param=obsolete,
+        code="invalid_value",
+    )
+
+
+def _response_format(wanted: ChatCompletionRequest) -> dict[str, Any] | None:
+    form = wanted.response_format
+    if form is None:
+        return None
+    if form.json_schema is None:
+        return {"type": form.type}
+    return {
+        "type": form.type,
+        "json_schema": {"name": form.json_schema.name, "schema": form.json_schema.schema_},
+    }

@@ -1,0 +1,45 @@
+"""Whether the client is still there while its answer is made.
+
+Knows ASGI and time, not what an answer is. The law: a client that leaves stops its generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine
+
+    from starlette.requests import Request
+    from starlette.types import Receive
+
+Answer = TypeVar("Answer")
+
+
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client has left. The body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def while_connected(answer: Coroutine[Any, Any, Answer], source: AsyncGenerator[Any], request: Request) -> Answer:
+    """The answer that a coroutine makes of a source, which is closed in the end, however it ends.
+
+    Raises what the coroutine raises, and `ClientDisconnect` as soon as the client leaves.
+    """
+    async with aclosing(source):
+        made = asyncio.create_task(answer)
+        left = asyncio.create_task(disconnected(request.receive))
+        try:
+            await asyncio.wait({made, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not made.done():
+                raise ClientDisconnect
+            return made.result()
+        finally:
+            left.cancel()
+            made.cancel()
+            await asyncio.gather(made, left, return_exceptions=True)

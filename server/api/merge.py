@@ -1,0 +1,57 @@
+"""Several answers in one: their pieces as they come, each with the number of its answer.
+
+Knows asyncio, not what a piece is. The law: closing the merge closes every source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+Piece = TypeVar("Piece")
+
+
+class Merge(Generic[Piece]):
+    """Yields `(i, piece)` for every piece of the i-th source to the end of all; raises what any of them raises."""
+
+    def __init__(self, sources: Sequence[AsyncGenerator[Piece]]) -> None:
+        self._sources = tuple(sources)
+        self._waiting = set(range(len(sources)))
+        self._asked: dict[asyncio.Future[Piece | None], int] = {}
+        self._ready: deque[tuple[int, Piece]] = deque()
+
+    def __aiter__(self) -> Merge[Piece]:
+        return self
+
+    async def __anext__(self) -> tuple[int, Piece]:
+        while not self._ready:
+            for i in self._waiting:
+                self._asked[asyncio.ensure_future(anext(self._sources[i], None))] = i
+            self._waiting.clear()
+            if not self._asked:
+                raise StopAsyncIteration
+            done, _ = await asyncio.wait(self._asked, return_when=asyncio.FIRST_COMPLETED)
+            for answer in sorted(done, key=self._asked.__getitem__):
+                self._take(answer)
+        return self._ready.popleft()
+
+    def _take(self, answer: asyncio.Future[Piece | None]) -> None:
+        i = self._asked.pop(answer)
+        piece = answer.result()
+        if piece is not None:
+            self._ready.append((i, piece))
+            self._waiting.add(i)
+
+    async def aclose(self) -> None:
+        """Close every source. May be called again."""
+        # A source that is being asked cannot be closed: take the questions back first.
+        for answer in self._asked:
+            answer.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
+        self._asked.clear()
+        for source in self._sources:
+            await source.aclose()

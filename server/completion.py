@@ -1,0 +1,107 @@
+"""A prompt is continued: no messages, no template, no grammar.
+
+The plain sibling of `server.chat`. Knows tokens and the engine; knows no HTTP and no pointer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from server.engine.async_engine import AsyncEngine
+from server.engine.generation import Generation
+from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams
+from server.errors import ContextLengthError, RequestError
+from server.prompt import tokenize_prompt
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """One prompt to continue: text, or token ids that are taken as they are.
+
+    `echo` puts the prompt's text in front of the answer. `param` is the prompt's place in the client's request.
+    """
+
+    prompt: str | tuple[int, ...]
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    echo: bool = False
+    param: str = "prompt"
+
+
+class Completion(Protocol):
+    """What the API needs of a completion service."""
+
+    async def open(self, request: CompletionRequest) -> AsyncIterator[GenerationChunk]:
+        """Admit a request and return its text in pieces; the last one has the finish reason and the usage.
+
+        Everything that can be refused is refused here, before the first byte of an answer: raises
+        `RequestError`, `ContextLengthError`, `OverloadedError`, `NotReadyError`. Closing the iterator
+        (`aclose`) aborts the generation.
+        """
+        ...
+
+
+class CompletionService:
+    """Continues prompts with one model. Implements `Completion`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def open(self, request: CompletionRequest) -> CompletionStream:
+        """Admit a request and return its text in pieces; see `Completion.open`."""
+        # A prompt of megabytes takes long to tokenize: not on the loop.
+        tokens = await asyncio.to_thread(self._tokens, request)
+        generation = self._engine.submit(
+            GenerationRequest(tokens, request.sampling, max_tokens=request.max_tokens, stop=request.stop)
+        )
+        return CompletionStream(generation, self._text(request) if request.echo else "")
+
+    def _tokens(self, request: CompletionRequest) -> tuple[int, ...]:
+        vocabulary, prompt = self._engine.vocabulary, request.prompt
+        if isinstance(prompt, str):
+            prompt = tuple(tokenize_prompt(vocabulary, prompt, param=request.param))
+        if not prompt:
+            raise RequestError(f"Invalid {request.param}: it is empty; send at least one token.", param=request.param)
+        n_vocab = len(vocabulary.pieces)
+        if unknown := next((token for token in prompt if not 0 <= token < n_vocab), None):
+            raise RequestError(
+                f"Invalid {request.param}: {unknown} is not a token id; ids are 0 to {n_vocab - 1}.",
+                param=request.param,
+            )
+        if len(prompt) + 1 > self._engine.n_ctx:
+            raise ContextLengthError(len(prompt), self._engine.n_ctx, param=request.param, parts="the prompt")
+        return prompt
+
+    def _text(self, request: CompletionRequest) -> str:
+        if isinstance(request.prompt, str):
+            return request.prompt
+        pieces = self._engine.vocabulary.pieces
+        return b"".join(pieces[token] for token in request.prompt).decode("utf-8", "replace")
+
+
+class CompletionStream:
+    """The pieces of one continuation, `prefix` in front. `aclose` aborts the generation.
+
+    A class and not an async generator: closing a generator that was never started runs none of its code.
+    """
+
+    def __init__(self, generation: Generation, prefix: str) -> None:
+        self._generation = generation
+        self._prefix = prefix
+
+    def __aiter__(self) -> CompletionStream:
+        return self
+
+    async def __anext__(self) -> GenerationChunk:
+        if self._prefix:
+            chunk, self._prefix = GenerationChunk(self._prefix), ""
+            return chunk
+        return await anext(self._generation)
+
+    async def aclose(self) -> None:
+        """Abort the generation if it is still running. May be called again."""
+        await self._generation.aclose()

@@ -1,0 +1,51 @@
+"""The chat service over an engine without a model: what is asked becomes what may be generated."""
+
+from __future__ import annotations
+
+import pytest
+from byte_vocabulary import ByteVocabulary
+from fake_runner import FakeRunner
+from golden_cases import tools_named
+
+from chat_templates import get_family
+from server.chat import ChatRequest, ChatService, fold
+from server.engine.async_engine import AsyncEngine
+from server.engine.types import SamplingParams
+
+MESSAGES = ({"role": "user", "content": "hi"},)
+TOOLS = tuple(tools_named("alpha", "beta", "gamma"))
+
+
+@pytest.fixture
+async def engine():
+    engine = AsyncEngine(FakeRunner(n_ctx=4096, n_batch=512), ByteVocabulary())
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def answer(engine):
+    service = ChatService(engine, get_family("qwen2.5"))
+
+    async def ask(**fields):
+        request = ChatRequest(MESSAGES, TOOLS, max_tokens=120, **fields)
+        return await fold(await service.open(request))
+
+    return ask
+
+
+async def test_only_allowed_tools_are_called_and_the_prompt_stays_the_same(answer):
+    called = set()
+    for seed in range(6):
+        sampling = SamplingParams(seed=seed)
+        result = await answer(tool_choice="required", allowed_tools=frozenset({"alpha", "gamma"}), sampling=sampling)
+        called |= {call.name for call in result.tool_calls}
+        everything = await answer(tool_choice="required", sampling=sampling)
+        assert result.usage.prompt == everything.usage.prompt
+    assert called == {"alpha", "gamma"}
+
+
+async def test_a_request_may_allow_one_tool(answer):
+    result = await answer(tool_choice="required", parallel_tool_calls=False, allowed_tools=frozenset({"beta"}))
+    assert [call.name for call in result.tool_calls] == ["beta"]
+    assert result.finish_reason == "tool_calls"

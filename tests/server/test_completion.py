@@ -1,0 +1,71 @@
+"""The completion service over an engine without a model: prompts as they are, nothing around them."""
+
+from __future__ import annotations
+
+import pytest
+from byte_vocabulary import ByteVocabulary
+from fake_runner import FakeRunner
+
+from server.completion import CompletionRequest, CompletionService
+from server.engine.async_engine import AsyncEngine
+from server.errors import ContextLengthError, RequestError
+
+
+class VocabularyWithBos(ByteVocabulary):
+    @property
+    def bos(self):
+        return "<|im_start|>"
+
+
+@pytest.fixture
+async def open_service():
+    engines = []
+
+    def build(vocabulary):
+        engines.append(AsyncEngine(FakeRunner(n_ctx=64), vocabulary))
+        return CompletionService(engines[-1])
+
+    yield build
+    for engine in engines:
+        engine.close()
+
+
+async def answer(service, **fields):
+    chunks = [chunk async for chunk in await service.open(CompletionRequest(max_tokens=4, **fields))]
+    return "".join(chunk.text for chunk in chunks), chunks[-1].usage
+
+
+async def test_text_and_its_token_ids_have_the_same_answer(open_service):
+    from server.engine.types import SamplingParams
+
+    service, greedy = open_service(ByteVocabulary()), SamplingParams(temperature=0.0)
+    text, counts = await answer(service, prompt="ab<|im_end|>", sampling=greedy)
+    assert counts.prompt == 3
+    ids, _ = await answer(service, prompt=(97, 98, 261), sampling=greedy)
+    assert ids == text
+
+
+@pytest.mark.parametrize(("prompt", "n_tokens"), [("ab", 3), ("<|im_start|>ab", 3), ("", 1), ((97, 98), 2)])
+async def test_the_beginning_that_the_model_wants_comes_once_and_never_before_ids(open_service, prompt, n_tokens):
+    _, counts = await answer(open_service(VocabularyWithBos()), prompt=prompt)
+    assert counts.prompt == n_tokens
+
+
+@pytest.mark.parametrize("prompt", ["ab<|im_end|>", (97, 98, 261)])
+async def test_echo_puts_the_prompts_text_in_front(open_service, prompt):
+    text, _ = await answer(open_service(ByteVocabulary()), prompt=prompt, echo=True)
+    assert text.startswith("ab<|im_end|>")
+
+
+@pytest.mark.parametrize("prompt", ["", (), (262,), (5, -1), "\ud800"])
+async def test_a_prompt_that_is_none_is_refused_by_its_place(open_service, prompt):
+    with pytest.raises(RequestError) as caught:
+        await open_service(ByteVocabulary()).open(CompletionRequest(prompt, param="prompt[3]"))
+    assert caught.value.param == "prompt[3]"
+    assert "prompt[3]" in caught.value.message
+
+
+async def test_a_prompt_that_is_too_long_says_so(open_service):
+    with pytest.raises(ContextLengthError, match="64 are taken by the prompt") as caught:
+        await open_service(ByteVocabulary()).open(CompletionRequest("x" * 64))
+    assert (caught.value.param, caught.value.n_prompt) == ("prompt", 64)

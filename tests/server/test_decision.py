@@ -1,0 +1,49 @@
+"""The decision to call: which tokens it offsets, and when."""
+
+import numpy as np
+from byte_vocabulary import ByteVocabulary
+
+from server.decision import DecisionTokens
+from server.engine.sampler import Sampler
+from server.engine.types import Decision, SamplingParams
+
+VOCABULARY = ByteVocabulary()
+GREEDY = SamplingParams(temperature=0.0)
+NOTHING = np.empty(0, dtype=np.int32)
+
+
+def decision(*beginnings, offset=5.0):
+    return DecisionTokens(VOCABULARY, "</think>").decision(beginnings, offset)
+
+
+def test_the_tokens_of_a_decision_are_those_that_a_call_may_begin_with():
+    tokens = decision('<tool_call>\n{"name": "f"', "{").tokens
+    assert set(tokens) == {VOCABULARY.special["<tool_call>"], ord("<"), ord("{")}
+
+
+def test_an_offset_turns_the_first_token_and_no_later_one():
+    logits = np.zeros(len(VOCABULARY.pieces), dtype=np.float32)
+    logits[ord("A")] = 3.0
+    sampler = Sampler(GREEDY, NOTHING, decision("{"))
+    assert sampler.sample(logits, None) == ord("{")
+    sampler.record([ord("{")])
+    assert sampler.sample(logits, None) == ord("A")
+    assert logits[ord("{")] == 0.0
+
+
+def test_white_space_and_the_end_of_a_thought_leave_the_decision_open():
+    logits = np.zeros(len(VOCABULARY.pieces), dtype=np.float32)
+    logits[ord("A")] = 3.0
+    sampler = Sampler(GREEDY, NOTHING, decision("{"))
+    sampler.record([ord("\n")])
+    assert sampler.sample(logits, None) == ord("{")
+    sampler.record([ord("A"), ord("\n")])
+    assert sampler.sample(logits, None) == ord("A")
+    sampler.record([VOCABULARY.special["</think>"], ord("\n")])
+    assert sampler.sample(logits, None) == ord("{")
+
+
+def test_no_offset_leaves_the_logits_alone():
+    logits = np.random.default_rng(1).normal(size=len(VOCABULARY.pieces)).astype(np.float32)
+    without = Sampler(GREEDY, NOTHING).sample(logits, None)
+    assert Sampler(GREEDY, NOTHING, Decision((1, 2), 0.0)).sample(logits, None) == without
