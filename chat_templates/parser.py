@@ -28,7 +28,7 @@ class OutputParser:
     """Reads one answer. `feed` as text arrives, then `finish` once; each returns the events completed by it."""
 
     def __init__(self, output: OutputFormat, tool_names: frozenset[str] | None) -> None:
-        offered = OfferedNames(tool_names)
+        offered = OfferedNames(tool_names, output.code_name)
         self._format = output
         self._state = ParserState(offered, output.stop, output.passes_unknown_names, output.keeps_cut_calls)
         self._tape = self._state.tape
@@ -61,6 +61,7 @@ class OutputParser:
     # --- the text loop -----------------------------------------------------------------------------------------------
 
     def _read(self) -> Reading[None]:
+        yield from self._format.call.begin(self._state)
         while (marker := (yield from self._content_until_marker())) is not None:
             yield from self._dispatch(marker)
         self._answer.end()

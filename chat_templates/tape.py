@@ -152,18 +152,22 @@ class Answer:
         if self._has_content and not self.n_calls and self._space:
             self._tell(ContentDelta, "".join(self._space))
 
+    def start_block(self) -> None:
+        """Begin a block of content: one line break sets it off from the content before it."""
+        self._space[:] = ["\n"] if self._has_content else []
+
     def reasoning(self, text: str) -> None:
         """Text the model wrote for itself."""
         if text:
             self._tell(ReasoningDelta, text)
 
-    def start_call(self, name: str) -> int:
-        """Begin a call; returns its index."""
+    def start_call(self, name: str, call_id: str | None = None) -> int:
+        """Begin a call; returns its index. `call_id` is the model's own id of the call."""
         index = self.n_calls
         self.n_calls += 1
         if not self._has_content:
             self._space.clear()
-        self._add(ToolCallStart(index, name))
+        self._add(ToolCallStart(index, name, call_id))
         return index
 
     def arguments(self, index: int, text: str) -> None:
@@ -208,9 +212,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class OfferedNames:
-    """The tools that a call may name; None when they are not known, and then any name will do."""
+    """The tools that a call may name; None when they are not known, and then any name will do.
+
+    `code_name` is the pseudo-tool whose calls are raw code, where it is offered.
+    """
 
     names: frozenset[str] | None
+    code_name: str | None = None
 
     def has(self, name: str) -> bool:
         """Whether a call of this name is a call."""
@@ -266,8 +274,12 @@ class Ends:
         """Characters with which no end begins."""
 
     def may_begin_with(self, text: str) -> bool:
-        """Whether more text could make this one of the ends."""
+        """Whether more text could make this one of the ends, or a longer one."""
         return text in self._prefixes
+
+    def at_start_of(self, text: str) -> str | None:
+        """The longest end with which this text begins."""
+        return next((text[:n] for n in range(len(text), 0, -1) if text[:n] in self.texts), None)
 
 
 def read_until(tape: Tape, ends: Ends, tell: Callable[[str], None]) -> Reading[tuple[str, str | None]]:
@@ -290,14 +302,12 @@ def read_until(tape: Tape, ends: Ends, tell: Callable[[str], None]) -> Reading[t
         if not held:
             tell_solid(tape.run(ends.plain))
         c = yield from tape.next()
-        if c is None:
-            tell_solid(held)
-            return "".join(space), None
-        held += c
-        while held:
-            if held in ends.texts:
-                return "".join(space), held
-            if ends.may_begin_with(held):
-                break
+        held += c or ""
+        while held and not (c is not None and ends.may_begin_with(held)):
+            if (end := ends.at_start_of(held)) is not None:
+                tape.give_back(held[len(end) :])
+                return "".join(space), end
             tell_solid(held[0])
             held = held[1:]
+        if c is None:
+            return "".join(space), None

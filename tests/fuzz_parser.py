@@ -2,7 +2,7 @@
 
     python tests/fuzz_parser.py --minutes 10 --seed 1
 
-Checked of each text: no exception; the events of a random cut are the events of the whole; every call starts once, tells
+Checked of each text: no exception; the events of a random cut are those of the whole; every call starts once, tells
 arguments only while it is open, and ends at most once; and no word put where only prose can be is lost.
 """
 
@@ -113,7 +113,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Where to begin.")] = 1,
 ) -> None:
     """Look for a text that a parser gets wrong."""
-    chance = random.Random(seed)  # noqa: S311  not for secrets
+    chance = random.Random(seed)
     counts: Counter[str] = Counter()
     families = [name for name in FAMILIES if name != "minitron"]
     end = time.monotonic() + minutes * 60

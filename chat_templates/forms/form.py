@@ -30,7 +30,16 @@ class CallForm(ABC):
         """Texts that may be single tokens of a vocabulary, and must then enter a grammar as such."""
         return ()
 
+    @property
+    def text_start(self) -> str:
+        """What stands before plain text in an answer."""
+        return ""
+
     # --- read --------------------------------------------------------------------------------------------------------
+
+    def begin(self, state: ParserState) -> Reading[None]:  # noqa: ARG002  most answers begin with plain text
+        """Read the beginning of an answer, where it is not plain text."""
+        yield from ()
 
     def openings(self, offered: OfferedNames) -> tuple[str, ...]:  # noqa: ARG002  a form may look at the names
         """The texts that take the parser out of plain content and to `read`. Near misses are the parser's own."""
@@ -54,6 +63,10 @@ class CallForm(ABC):
         """The body of a rule: one call from its first character to its last."""
         start, end = self.around(function["name"])
         return f"{grammar.literal(start)} {grammar.arguments(function)} {grammar.literal(end)}".strip()
+
+    def before_text(self, grammar: LarkGrammar) -> str:
+        """What stands before plain text, as part of a rule's body; "" for nothing."""
+        return grammar.literal(self.text_start)
 
     def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         """The body of a rule: an answer that is one call or, when `parallel`, one or more. `call` is a rule."""
