@@ -61,6 +61,9 @@ log = logging.getLogger(__name__)
 FAMILIES: Mapping[str, str] = {
     "functionary-v4r": "chat_templates.functionary_llama31.family:V4R",
     "functionary-v3.1": "chat_templates.functionary_llama31.family:V31",
+    "functionary-v3.2": "chat_templates.functionary_v32.family:V32",
+    "functionary-v2.5": "chat_templates.functionary_v25.family:V25",
+    "functionary-v2": "chat_templates.functionary_v2.family:V2",
     "qwen2.5": "chat_templates.qwen25.family:QWEN25",
     "qwen3": "chat_templates.qwen3.family:QWEN3",
     "hermes-2-pro": "chat_templates.hermes.family:HERMES_2_PRO",
@@ -73,6 +76,8 @@ FAMILIES: Mapping[str, str] = {
     "xlam-1-fc": "chat_templates.xlam1.family:XLAM_1_FC",
     "arch-function-chat": "chat_templates.arch_function_chat.family:ARCH_FUNCTION_CHAT",
     "watt-tool": "chat_templates.watt_tool.family:WATT_TOOL",
+    "mistral-nemo": "chat_templates.mistral_nemo.family:NEMO",
+    "mistral-small-3.2": "chat_templates.mistral_small.family:SMALL32",
     "generic": "chat_templates.generic.family:GENERIC",
     "minitron": "chat_templates.minitron.family:MINITRON",
 }

@@ -114,17 +114,20 @@ class Family:
     def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""
         if tools is None:
-            return OutputParser(self.output, OfferedNames(None))
-        offered = OfferedNames(tool_names(tools), parameter_order(tools))
+            return OutputParser(self.output, OfferedNames(None, self.output.code_name))
+        offered = OfferedNames(tool_names(tools), self.output.code_name, parameter_order(tools))
         if has_code_interpreter(tools):
             return OutputParser(self.output, replace(offered, names=tool_names(tools) | {"python"}))
-        return OutputParser(replace(self.output, code_marker=None), offered)
+        return OutputParser(replace(self.output, code_marker=None), replace(offered, code_name=None))
 
     def call_beginnings(self, tools: Sequence[Tool]) -> tuple[str, ...]:
         """How an answer begins that is a call: in the family's own form, or as a small model's near miss."""
-        names = sorted(tool_names(tools))
-        code = (self.output.code_marker,) if self.output.code_marker and has_code_interpreter(tools) else ()
-        return (*self.output.call.beginnings(names), *code, *NEAR_MISS_BEGINNINGS)
+        output, call = self.output, self.output.call
+        has_code = has_code_interpreter(tools)
+        names = sorted({*tool_names(tools), *((output.code_name,) if output.code_name and has_code else ())})
+        code = (output.code_marker,) if output.code_marker and has_code else ()
+        near_misses = () if call.text_start else NEAR_MISS_BEGINNINGS  # what stands before text decides nothing
+        return (*call.beginnings(names), *code, *near_misses)
 
     def grammar(
         self,

@@ -17,7 +17,8 @@ from chat_templates.python_scanner import Scanner
 class OutputFormat:
     """All that a family's output may contain.
 
-    `code_marker` makes everything after it a call of `python` with raw code as arguments. `reasoning` is the pair
+    `code_marker` makes everything after it a call of `python` with raw code as arguments; `code_name` is the name under
+    which calls in the family's own form carry raw code. `reasoning` is the pair
     of markers around text that the model writes for itself. `stop` lists end-of-turn texts that are never content.
     `passes_unknown_names`: a native call of a tool that was not offered is still a call (the client decides), not
     content. `keeps_cut_calls`: a call whose text ends early stays a partial call; otherwise it is content again
@@ -27,6 +28,7 @@ class OutputFormat:
 
     call: CallForm
     code_marker: str | None = None
+    code_name: str | None = None
     reasoning: tuple[str, str] | None = None
     stop: tuple[str, ...] = ()
     passes_unknown_names: bool = False

@@ -62,7 +62,8 @@ def build_grammar(
     if tool_choice == "none" or not (functions or allows_code):
         if response_schema is None:
             return None
-        grammar.rule("start", f"{thought} {grammar.json(content_schema(response_schema))}".lstrip())
+        text_start = output.call.before_text(grammar)
+        grammar.rule("start", f"{thought} {text_start} {grammar.json(content_schema(response_schema))}".lstrip())
         return grammar.text()
     if not isinstance(tool_choice, str):
         name = tool_choice["function"]["name"]
@@ -70,7 +71,9 @@ def build_grammar(
         allows_code = allows_code and name == "python"
         parallel = False
     code_marker = output.code_marker if allows_code else None
-    answer = _Answer(grammar, output.call, tuple(functions), code_marker, parallel)
+    code_name = output.code_name if allows_code else None
+    functions = tuple(f for f in functions if f["name"] != code_name)
+    answer = _Answer(grammar, output.call, functions, code_marker, code_name, parallel)
     body = answer.auto(response_schema) if tool_choice == "auto" else answer.calls()
     grammar.rule("start", f"{thought} ({body})" if thought else body)
     return grammar.text()
@@ -95,6 +98,7 @@ class _Answer:
     form: CallForm
     functions: tuple[Function, ...]
     code_marker: str | None
+    code_name: str | None
     parallel: bool
 
     def calls(self) -> str:
@@ -104,20 +108,36 @@ class _Answer:
     def auto(self, response_schema: Mapping[str, Any] | None) -> str:
         """Free text, or free text that leads into calls: native ones, or the near misses of small models."""
         grammar = self.grammar
+        text_start = self.form.before_text(grammar)
         if response_schema is not None:
             schema = self.form.answer_schema(self.functions, response_schema, parallel=self.parallel)
             if schema is not None:
                 return grammar.json(schema)
-            return f"{self.calls()} | {grammar.json(content_schema(response_schema))}"
-        leads = self.form.leads(grammar, self.functions, self._one_call(), parallel=self.parallel)
+            return f"{self.calls()} | {text_start} {grammar.json(content_schema(response_schema))}"
+        one_call = self._one_call()
+        leads = self.form.leads(grammar, self._called(), one_call, parallel=self.parallel)
         if self.code_marker is not None:
             leads += [f"{head} CODE" for head in grammar.text_up_to(self.code_marker)]
-        return " | ".join(["TEXT", *leads, self._near_misses()])
+        near_misses = [self._near_misses()] if self.functions else []
+        texts = " | ".join(["TEXT", *leads, *near_misses])
+        if not text_start:
+            return texts
+        calls = self.form.answer(grammar, one_call, parallel=self.parallel)
+        return f"{text_start} ({texts}) | {calls}"
+
+    def _called(self) -> tuple[Function, ...]:
+        """What calls in the family's own form may name: the functions and, where it is one of them, raw code."""
+        if self.code_name is None:
+            return self.functions
+        return (*self.functions, {"name": self.code_name})
 
     def _one_call(self) -> str:
-        bodies = [self.form.call(self.grammar, function) for function in self.functions]
-        if self.code_marker is not None:
+        if self.code_marker is not None or self.code_name is not None:
             self.grammar.rule("CODE", r"/(.|\n)+/")
+        if self.code_name is not None:
+            self.grammar.set_arguments(self.code_name, "CODE")
+        bodies = [self.form.call(self.grammar, function) for function in self._called()]
+        if self.code_marker is not None:
             bodies.append(f"{self.grammar.literal(self.code_marker)} CODE")
         return self.grammar.numbered(" | ".join(bodies))
 

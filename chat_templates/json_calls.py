@@ -6,8 +6,10 @@ Knows the tape and the offered names; no marker of any family.
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from chat_templates.call_object import CallObject
+from chat_templates.json_scanner import JsonScanner, Scan
 from chat_templates.tape import CALL_KEYS, ParserState, Reading, json_as_content
 
 
@@ -44,6 +46,28 @@ def read_calls(state: ParserState, opening: str, *, end: str = "", may_lack_argu
             break
         opening, c = yield from _separator(state, in_array=in_array)
     return state.answer.n_calls > n_calls
+
+
+def read_arguments(state: ParserState, index: int) -> Reading[Scan]:
+    """One JSON object as the arguments of a call, told as it is read: DONE, and the call ended, at its last brace.
+
+    MORE where the text ended first; INVALID before the first character that is not JSON.
+    """
+    tell = partial(state.answer.arguments, index)
+    scanner = JsonScanner()
+    while True:
+        tell(state.tape.run(scanner.plain))
+        c = yield from state.tape.next()
+        if c is None:
+            return Scan.MORE
+        scan = scanner.push(c)
+        if scan is Scan.INVALID:
+            state.tape.give_back(c)
+            return scan
+        tell(c)
+        if scan is Scan.DONE:
+            state.answer.end_call(index)
+            return scan
 
 
 def _separator(state: ParserState, *, in_array: bool) -> Reading[tuple[str, str | None]]:

@@ -56,7 +56,7 @@ class LarkGrammar:
         if not tokens:
             return quoted(text)
         pieces = re.split("(" + "|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) + ")", text)
-        return " ".join(p if p in self.special_tokens else quoted(p) for p in pieces if p)
+        return " ".join(token_name(p) if p in self.special_tokens else quoted(p) for p in pieces if p)
 
     def arguments(self, function: Mapping[str, Any]) -> str:
         """The rule of a tool's arguments as one line of JSON, made once."""
@@ -65,13 +65,27 @@ class LarkGrammar:
             self._arguments[name] = self.json(one_line(arguments_schema(function.get("parameters"))))
         return self._arguments[name]
 
+    def set_arguments(self, name: str, rule: str) -> None:
+        """Let the arguments of the tool of this name be what a rule says."""
+        self._arguments[name] = rule
+
     def text_up_to(self, marker: str) -> list[str]:
-        """Bodies for free text up to and including a marker: as text, and as a token where it is one.
+        """Bodies for free text up to and including a marker: as text, and with tokens where it has some.
 
         A marker that is a token can also be spelled out in text tokens, and small models do.
         """
-        spelled = self.numbered(f"/(.|\\n)*{lark_regex(marker)}/", options="[lazy]")
-        return [spelled, f"TEXT {marker}"] if marker in self.special_tokens else [spelled]
+        spelled = self.text_up_to_spelled(marker)
+        has_tokens = any(token in marker for token in self.special_tokens)
+        return [spelled, f"TEXT {self.literal(marker)}"] if has_tokens else [spelled]
+
+    def text_up_to_spelled(self, marker: str) -> str:
+        """The rule of free text up to and including a marker in text tokens."""
+        return self.numbered(f"/(.|\\n)*{lark_regex(marker)}/", options="[lazy]")
+
+
+def token_name(token: str) -> str:
+    """A special token as a grammar names it: angle brackets are Lark's syntax, other texts are put into them."""
+    return token if token.startswith("<") and token.endswith(">") else f"<|{token}|>"
 
 
 def quoted(text: str) -> str:
@@ -81,4 +95,4 @@ def quoted(text: str) -> str:
 
 def lark_regex(text: str) -> str:
     """A text as part of a Lark `/…/` terminal."""
-    return re.escape(text).replace("/", r"\/").replace("\n", r"\n")
+    return re.escape(text).replace("/", r"\/").replace("\\\n", r"\n")

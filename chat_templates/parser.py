@@ -34,6 +34,7 @@ class OutputParser:
         self._answer = self._state.answer
         self._openings = output.call.openings(offered)
         self._markers = Ends(_markers(output, offered), exempt=NO_OBJECT)
+        self._no_end_before = 0
         self._machine = self._read()
         next(self._machine)
 
@@ -116,13 +117,20 @@ class OutputParser:
             self._answer.reasoning(space + marker)
 
     def _until_closed(self, end: str) -> Reading[str]:
-        """The text up to the end of the reasoning; the rest of the text, or a great deal of it, if there is no end."""
+        """The text up to the end of the reasoning; the rest of the text, or a great deal of it, if there is no end.
+
+        No text is searched twice: where there was no end for one thought, there is none for the next.
+        """
         held = ""
+        if self._tape.position < self._no_end_before:
+            return held
         while len(held) < MAX_HELD and not held.endswith(end):
             c = yield from self._tape.next()
             if c is None:
                 break
             held += c
+        if not held.endswith(end):
+            self._no_end_before = self._tape.position
         return held
 
     def _skip_space(self) -> Reading[None]:

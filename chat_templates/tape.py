@@ -159,18 +159,22 @@ class Answer:
         if self._has_content and not self.n_calls and self._space:
             self._tell(ContentDelta, "".join(self._space))
 
+    def start_block(self) -> None:
+        """Begin a block of content: one line break sets it off from the content before it."""
+        self._space[:] = ["\n"] if self._has_content else []
+
     def reasoning(self, text: str) -> None:
         """Text the model wrote for itself."""
         if text:
             self._tell(ReasoningDelta, text)
 
-    def start_call(self, name: str) -> int:
-        """Begin a call; returns its index."""
+    def start_call(self, name: str, call_id: str | None = None) -> int:
+        """Begin a call; returns its index. `call_id` is the model's own id of the call."""
         index = self.n_calls
         self.n_calls += 1
         if not self._has_content:
             self._space.clear()
-        self._add(ToolCallStart(index, name))
+        self._add(ToolCallStart(index, name, call_id))
         return index
 
     def arguments(self, index: int, text: str) -> None:
@@ -217,10 +221,12 @@ class Answer:
 class OfferedNames:
     """The tools that a call may name; None when they are not known, and then any name will do.
 
-    `parameters` lists a tool's parameters in declared order, for calls that give arguments by position.
+    `code_name` is the pseudo-tool whose calls are raw code, where it is offered. `parameters` lists a tool's parameters
+    in declared order, for calls that give arguments by position.
     """
 
     names: frozenset[str] | None
+    code_name: str | None = None
     parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:

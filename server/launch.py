@@ -92,6 +92,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     try:
         family = get_family(config.family) if config.family else detect_family(weights.metadata)
         family, render = _fit(family, config, weights, templates)
+        weights.vocabulary.end_on(family.output.stop)
         engine = _start_engine(config, weights, n_threads)
     except (LlamaError, UnknownFamilyError, StartupError) as error:
         weights.close()

@@ -18,10 +18,11 @@ MARKERS = (
 class ByteVocabulary:
     """Token i below 256 is byte i; the markers follow. `<|endoftext|>` and `<|eom_id|>` end a generation."""
 
-    def __init__(self) -> None:
-        self._special = {text: 256 + i for i, text in enumerate(MARKERS)}
-        self._pieces = tuple(bytes([i]) for i in range(256)) + tuple(text.encode() for text in MARKERS)
-        self._split = re.compile(b"(" + b"|".join(re.escape(text.encode()) for text in MARKERS) + b")")
+    def __init__(self, more_markers: Sequence[str] = ()) -> None:
+        markers = (*MARKERS, *(marker for marker in more_markers if marker not in MARKERS))
+        self._special = {text: 256 + i for i, text in enumerate(markers)}
+        self._pieces = tuple(bytes([i]) for i in range(256)) + tuple(text.encode() for text in markers)
+        self._split = re.compile(b"(" + b"|".join(re.escape(text.encode()) for text in markers) + b")")
 
     @property
     def pieces(self) -> Sequence[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 # Families that write the same format share its outputs.
 SHARED = {
     "hermes": ("hermes-2-pro", "qwen2.5", "qwen3", "arch-agent"),
+    "mistral": ("mistral-nemo", "mistral-small-3.2"),
     "llama-3-json": ("llama-3.1", "llama-3.2"),
     "xlam-2": ("xlam-2-qwen", "xlam-2-llama"),
 }

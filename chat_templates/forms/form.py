@@ -41,6 +41,11 @@ class CallForm(ABC):
         """Regular expression of what may end an answer after calls that `auto` recognised as near misses."""
         return r"\n? {0,2}\](\n```)?|\n```"
 
+    @property
+    def text_start(self) -> str:
+        """What stands before plain text in an answer."""
+        return ""
+
     # --- read --------------------------------------------------------------------------------------------------------
 
     def begin(self, state: ParserState) -> Reading[None]:  # noqa: ARG002  most answers begin with plain text
@@ -76,6 +81,10 @@ class CallForm(ABC):
         """The body of a rule: one call from its first character to its last."""
         start, end = self.around(function["name"])
         return f"{grammar.literal(start)} {grammar.arguments(function)} {grammar.literal(end)}".strip()
+
+    def before_text(self, grammar: LarkGrammar) -> str:
+        """What stands before plain text, as part of a rule's body; "" for nothing."""
+        return grammar.literal(self.text_start)
 
     def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         """The body of a rule: an answer that is one call or, when `parallel`, one or more. `call` is a rule."""

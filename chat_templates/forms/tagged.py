@@ -6,12 +6,12 @@ Source: MeetKai/functionary, `llama31_prompt_template.py` and its tests; where t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from chat_templates.forms.form import MarkedForm
-from chat_templates.json_calls import read_end_tag
-from chat_templates.json_scanner import JsonScanner, Scan
-from chat_templates.tape import MAX_NAME, Ends, ParserState, Reading, read_until
+from chat_templates.json_calls import read_arguments, read_end_tag
+from chat_templates.json_scanner import Scan
+from chat_templates.raw_arguments import RawArguments
+from chat_templates.tape import MAX_NAME, Ends, ParserState, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +53,13 @@ class TaggedCall(MarkedForm):
         if c != "{":
             yield from self._raw_arguments(state, index, blank="{}")
             return
-        tell = partial(state.answer.arguments, index)
-        scanner = JsonScanner()
-        while True:
-            tell(state.tape.run(scanner.plain))
-            c = yield from state.tape.next()
-            if c is None:
-                return
-            scan = scanner.push(c)
-            if scan is Scan.INVALID:
-                state.tape.give_back(c)
-                yield from self._raw_arguments(state, index, blank="")
-                return
-            tell(c)
-            if scan is Scan.DONE:
-                state.answer.end_call(index)
-                yield from read_end_tag(state, self.end)
-                return
+        scan = yield from read_arguments(state, index)
+        if scan is Scan.INVALID:
+            yield from self._raw_arguments(state, index, blank="")
+        elif scan is Scan.DONE:
+            yield from read_end_tag(state, self.end)
 
     def _raw_arguments(self, state: ParserState, index: int, blank: str) -> Reading[None]:
-        """Arguments that are not JSON: verbatim up to the end tag, white space before it dropped.
-
-        `blank` stands for arguments that are only white space: clients parse the arguments of every call.
-        """
-        n_told = 0
-
-        def tell(text: str) -> None:
-            nonlocal n_told
-            n_told += len(text)
-            state.answer.arguments(index, text)
-
-        _, end = yield from read_until(state.tape, Ends((self.end,)), tell)
-        if end is not None:
-            if not n_told:
-                tell(blank)
-            state.answer.end_call(index)
+        raw = RawArguments(state, index, blank)
+        end = yield from raw.until(Ends((self.end,)))
+        raw.end(is_complete=end is not None)

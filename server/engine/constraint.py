@@ -1,9 +1,9 @@
 """A grammar over one vocabulary: which tokens may come next, and which must.
 
 Knows llguidance; knows no model and no meaning of the text. Special tokens (`<tool_call>`) are written in a Lark
-grammar by their name; no regex and no string of a grammar ever matches them. llguidance's matchers never raise:
-their error is asked for here and becomes `GrammarError` (the grammar's fault), or `ConstraintError` for a limit met on
-the way and `EngineError` for anything else.
+grammar by their name, `[TOOL_CALLS]` as `<|[TOOL_CALLS]|>`; no regex and no string of a grammar ever matches them.
+llguidance's matchers never raise: their error is asked for here and becomes `GrammarError` (the grammar's fault), or
+`ConstraintError` for a limit met on the way and `EngineError` for anything else.
 """
 
 from __future__ import annotations
@@ -198,6 +198,9 @@ class _ModelTokenizer:
         self._vocabulary = vocabulary
         self.eos_token_id = vocabulary.eos
         self.tokens = list(vocabulary.pieces)
+        for text, token in vocabulary.special.items():
+            if not (text.startswith("<") and text.endswith(">")):
+                self.tokens[token] = b"<|" + self.tokens[token] + b"|>"
         self.special_token_ids = sorted({*vocabulary.special.values(), *vocabulary.eog})
 
     def __call__(self, text: str) -> list[int]:

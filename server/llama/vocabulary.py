@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from server.llama.errors import LlamaError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from server.llama.library import Library
 
@@ -93,6 +93,14 @@ class Vocabulary:
             tokens += self._tokenize_alone(text[start : marker.start() + 1], parse_special=False)
             start = marker.start() + 1
         return tokens + self._tokenize_alone(text[start:], parse_special=False)
+
+    def end_on(self, texts: Iterable[str]) -> None:
+        """Let those of these texts that are special tokens end a generation too.
+
+        llama.cpp knows the end tokens of most formats by their text, but not all, and a GGUF may not name its own.
+        Called before an engine is built: it and its grammars read `eog` once.
+        """
+        self._eog |= {self._special[text] for text in texts if text in self._special}
 
     def close(self) -> None:
         """Refuse to tokenize from now on. Called by the model before it is freed."""

@@ -65,6 +65,11 @@ def compile_for(compiler, vocabulary):
     return compile_grammar
 
 
+def as_text(family_id, text):
+    """A text with what the family writes before plain text."""
+    return get_family(family_id).output.call.text_start + text
+
+
 def accepts(constraint, vocabulary, text):
     """Whether the whole text, and its end, are possible."""
     for token in vocabulary.tokenize(text.encode(), parse_special=True):
@@ -134,13 +139,14 @@ def test_a_named_choice_allows_one_call_of_that_tool_and_nothing_else(family_id,
     "text", ["", "Hello.", '{"name": "Bob", "arguments": {"x": 1}} and more', "```json\n{}\n```", "a < b"]
 )
 def test_auto_leaves_text_that_is_no_call_free(family_id, text, compile_for, vocabulary):
-    assert accepts(compile_for(family_id), vocabulary, text)
+    assert accepts(compile_for(family_id), vocabulary, as_text(family_id, text))
 
 
 @ALL_FAMILIES
 @pytest.mark.parametrize("text", ["", "Hello."])
 def test_required_forbids_plain_text(family_id, text, compile_for, vocabulary):
     assert not accepts(compile_for(family_id, "required"), vocabulary, text)
+    assert not accepts(compile_for(family_id, "required"), vocabulary, as_text(family_id, text))
 
 
 HEADS = {
@@ -155,14 +161,15 @@ HEADS = {
 @pytest.mark.parametrize("head", HEADS)
 def test_a_near_miss_is_constrained_from_its_arguments_on(family_id, head, compile_for, vocabulary):
     constraint = compile_for(family_id)
-    for token in vocabulary.tokenize(HEADS[head].encode(), parse_special=True):
+    begun = as_text(family_id, HEADS[head])
+    for token in vocabulary.tokenize(begun.encode(), parse_special=True):
         assert constraint.allows(token)
         constraint.accept(token)
     forced = bytes(constraint.forced()).decode()
     assert forced == (' {\n    "city": "' if "\n  " in HEADS[head] else ' {"city": "')
     rng = random.Random(5)
     rest = random_walk(constraint, vocabulary, rng)
-    message = parse_output(family_id, HEADS[head] + forced + rest, TOOLS)
+    message = parse_output(family_id, begun + forced + rest, TOOLS)
     jsonschema.validate(json.loads(message.tool_calls[0].arguments), SCHEMAS["get_weather"])
 
 
@@ -238,12 +245,13 @@ def test_no_tools_or_no_choice_mean_no_grammar(family_id):
 @ALL_FAMILIES
 def test_a_response_schema_constrains_the_answer_but_not_the_calls(family_id, compile_for, vocabulary):
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
-    assert accepts(compile_for(family_id, "none", response_schema=schema), vocabulary, '{"ok": true}')
-    assert accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, '{"ok": true}')
+    answer = as_text(family_id, '{"ok": true}')
+    assert accepts(compile_for(family_id, "none", response_schema=schema), vocabulary, answer)
+    assert accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, answer)
     if family_id not in WITHOUT_CALLS_IN_HISTORY:
         call = native_turn(get_family(family_id), 1)
         assert accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, call)
-    assert not accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, "yes")
+    assert not accepts(compile_for(family_id, "auto", response_schema=schema), vocabulary, as_text(family_id, "yes"))
 
 
 def test_declared_order_canonical_spacing_and_closed_objects(compile_for, vocabulary):

@@ -42,6 +42,8 @@ FRAGMENTS = st.sampled_from(
             "<function=",
             "</function>",
         ),
+        *(">>>", ">>>now\n", ">>>all\n", "now\n", "<|reserved_special_token_249|>now\n", "<|from|>assistant\n"),
+        *("<|recipient|>", "now\n<|content|>", "[TOOL_CALLS]", "[CALL_ID]", "now[ARGS]", "now{"),
         *("<function=now>", "<|python_tag|>", "<think>", "</think>", "<|im_end|>", '{"name": "now", "arguments": '),
         *(
             '{"name": "get_weather", "parameters": {"city": "Paris"}}',

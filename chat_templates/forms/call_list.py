@@ -1,0 +1,79 @@
+"""Calls as the elements of one JSON array: `[{"name": …, "arguments": {…}}, …]`, after a marker if there is one.
+
+The array and its objects are read by `json_calls`, as every family's near misses are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from chat_templates.forms.form import CallForm, Function
+from chat_templates.json_calls import object_head, read_calls
+from chat_templates.lark import LarkGrammar
+from chat_templates.tape import OfferedNames, ParserState, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class CallList(CallForm):
+    """Calls in an array after `start`. `id_pattern` is the regex of a call's `id`, its last key, where it has one."""
+
+    start: str
+    id_pattern: str | None = None
+    separator: str = ", "
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """See `CallForm.markers`."""
+        return (self.start,) if self.start else ()
+
+    def openings(self, offered: OfferedNames) -> tuple[str, ...]:
+        """The marker, unless no call can be meant. A bare array is the parser's own near miss."""
+        return () if offered.names == frozenset() else self.markers
+
+    def read(self, state: ParserState, opening: str) -> Reading[None]:
+        """The array after the marker; if it is none of calls, the text after the marker is content."""
+        del opening
+        space, c = yield from state.tape.next_solid()
+        state.tape.give_back(c)
+        if c is not None and c in "[{":
+            yield from read_calls(state, space)
+
+    def around(self, name: str) -> tuple[str, str]:
+        """See `CallForm.around`: of an element without an id."""
+        return object_head(name), "}"
+
+    def beginnings(self, names: Iterable[str]) -> tuple[str, ...]:
+        """See `CallForm.beginnings`."""
+        return tuple(f"{self.start}[{object_head(name)}" for name in names)
+
+    def call(self, grammar: LarkGrammar, function: Function) -> str:
+        """The body of a rule: one element of the array."""
+        head, end = self.around(function["name"])
+        if self.id_pattern is None:
+            return f"{grammar.literal(head)} {grammar.arguments(function)} {grammar.literal(end)}"
+        call_id = grammar.rule("CALL_ID", f"/{self.id_pattern}/")
+        return " ".join(
+            (
+                grammar.literal(head),
+                grammar.arguments(function),
+                grammar.literal(', "id": "'),
+                call_id,
+                grammar.literal(f'"{end}'),
+            )
+        )
+
+    def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
+        """See `CallForm.answer`: one array."""
+        return grammar.numbered(f"{grammar.literal(self.start)} {self._array(grammar, call, parallel=parallel)}")
+
+    def leads(self, grammar: LarkGrammar, functions: Sequence[Function], call: str, *, parallel: bool) -> list[str]:
+        """Text up to and including the marker, then the array."""
+        if not (self.start and functions):
+            return []
+        array = self._array(grammar, call, parallel=parallel)
+        return [f"{head} {array}" for head in grammar.text_up_to(self.start)]
+
+    def _array(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
+        more = self.more(grammar, call) if parallel else ""
+        return f'"[" {call} {more} "]"'
