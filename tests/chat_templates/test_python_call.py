@@ -242,7 +242,7 @@ def test_declared_order_and_canonical_spacing_are_forced_and_quotes_are_free(com
         return accepts(compile_grammar(tools, "required"), vocabulary, text)
 
     assert is_possible("[f(a='x', b=2)]")
-    assert is_possible('[f(a="it\'s"), f(a=\'\')]')
+    assert is_possible("[f(a=\"it's\"), f(a='')]")
     assert not is_possible("[f(b=2, a='x')]")
     assert not is_possible("[f(a='x',b=2)]")
     assert not is_possible("[f(b=2)]")
