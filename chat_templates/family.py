@@ -40,7 +40,8 @@ class Family:
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
     are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
     text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
-    `renderer` runs the template; a template that comes from a file needs one that holds it within limits.
+    `needs_description`: the template fails on a tool without one. `renderer` runs the template; a template that comes
+    from a file needs one that holds it within limits.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Family:
     pseudo_tools: frozenset[str] = frozenset()
     example_model: str = ""
     evidence: str = ""
+    needs_description: bool = False
     renderer: Renderer = field(default=render_template, repr=False, compare=False)
 
     def matches(self, chat_template: str) -> bool:
@@ -104,7 +106,7 @@ class Family:
         variables = {
             **self.variables,
             "messages": self.prepare(normalised) if self.prepare else normalised,
-            "tools": normalise_tools(tools),
+            "tools": normalise_tools(tools, needs_description=self.needs_description),
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,

@@ -149,32 +149,33 @@ def _order_tool_results(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return ordered
 
 
-def normalise_tools(tools: Sequence[Tool] | None) -> list[dict[str, Any]] | None:
+def normalise_tools(tools: Sequence[Tool] | None, *, needs_description: bool = False) -> list[dict[str, Any]] | None:
     """Tools in the one shape that templates may rely on, or None when there are none.
 
-    Every function has `name` and `description`, in that order, then the rest as given.
+    A description that is null is left out; where a template `needs_description`, a missing one is the empty text.
+    Otherwise functions stay as given: most templates print them whole.
     """
     if not tools:
         return None
-    return [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+    return [_tool(tool, f"tools[{i}]", needs_description) for i, tool in enumerate(tools)]
 
 
-def _tool(tool: Tool, path: str) -> dict[str, Any]:
+def _tool(tool: Tool, path: str, needs_description: bool) -> dict[str, Any]:
     if "function" in tool:
-        function = tool["function"]
-        return {**tool, "function": _function(function, f"{path}.function")}
+        return {**tool, "function": _function(tool["function"], f"{path}.function", needs_description)}
     if "name" in tool:  # a bare function object, as Functionary's own clients send it
-        return _function(tool, path)
+        return _function(tool, path, needs_description)
     return dict(tool)
 
 
-def _function(function: Any, path: str) -> dict[str, Any]:
+def _function(function: Any, path: str, needs_description: bool) -> dict[str, Any]:
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise TemplateRequestError(f"{path}.name is missing.", param=f"{path}.name")
     if function.get("description") is not None:
         return dict(function)
     rest = {key: value for key, value in function.items() if key not in ("name", "description")}
-    return {"name": function["name"], "description": "", **rest}
+    described = {"description": ""} if needs_description else {}
+    return {"name": function["name"], **described, **rest}
 
 
 # --- rendering -------------------------------------------------------------------------------------------------------

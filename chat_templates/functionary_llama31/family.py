@@ -34,6 +34,7 @@ V31 = Family(
     variables={"has_reasoning_mode": False},
     pseudo_tools=frozenset({"code_interpreter"}),
     example_model="meetkai/functionary-small-v3.1-GGUF",
+    needs_description=True,
     evidence="ST",
 )
 

@@ -25,5 +25,6 @@ HERMES_2_PRO = Family(
     special_tokens=frozenset({"<tool_call>", "</tool_call>"}),
     variables={"signature": signature, "functions_of": lambda tools: function_tools(tools or ())},
     example_model="NousResearch/Hermes-2-Pro-Llama-3-8B-GGUF",
+    needs_description=True,
     evidence="S",
 )

@@ -97,6 +97,10 @@ def test_a_call_in_history_is_accepted_and_read_back(family_id, call, vocabulary
     message = parse_output(family_id, turn, TOOLS)
     assert [(c.name, json.loads(c.arguments)) for c in message.tool_calls] == [call]
     assert message.content is None
+    if "\\u" in turn:
+        # Arch-Function's history escapes non-ASCII; a grammar asks for the characters themselves, since an escape by
+        # number could spell a key past its schema.
+        return
     special = [marker for marker in family.output.markers if marker in vocabulary.special]
     if "<think>" not in special:
         turn = turn.removeprefix(NO_THOUGHT)
