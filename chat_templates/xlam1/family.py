@@ -28,7 +28,9 @@ def flattened(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             name: {**part, "required": True} if name in required and isinstance(part, Mapping) else part
             for name, part in (schema.get("properties") or {}).items()
         }
-        out.append({"name": function["name"], "description": function["description"], "parameters": properties})
+        out.append(
+            {"name": function["name"], "description": function.get("description") or "", "parameters": properties}
+        )
     return out
 
 
