@@ -187,6 +187,8 @@ class PythonArguments(PythonScanner):
         if c != "(":
             return super()._open(c)
         self._stack.append(")")
+        if self._pending.endswith("["):
+            self._out += self._take_pending()
         self._pending += "["  # unless the parentheses hold but one number
         self._state = self._value_or_end
         return Scan.MORE

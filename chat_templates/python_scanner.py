@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
 
-MAX_ATOM = 4096  # characters of a number, a constant or an expression, which are told when they are complete
+MAX_ATOM = 4096  # characters of a number, an expression or white space, which are told when what follows is known
 
 _NOTHING = re.compile(r"(?!)")
 _IN_STRING = re.compile(r"""[^'"\\\x00-\x1f]+""")
@@ -227,8 +227,8 @@ class PythonScanner:
     def _space(self, c: str) -> Scan:
         if self._pending:
             self._pending += c
-        else:
-            self._out += c
+            return Scan.MORE if len(self._pending) < MAX_ATOM else Scan.INVALID
+        self._out += c
         return Scan.MORE
 
     def _take_pending(self) -> str:
