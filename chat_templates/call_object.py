@@ -118,7 +118,7 @@ class CallObject(ObjectReader):
 
     def _completed(self, depth: int) -> Reading[bool]:
         """Whether arguments that stop here lack nothing but brackets, now told; what a limit cut is told as it is."""
-        if self.is_cut:
+        if self.is_kept:
             self._emit(self.scanner.unfinished())
             return False
         brackets = self.scanner.closing(depth)
@@ -156,7 +156,7 @@ class CallObject(ObjectReader):
     def _give_up(self) -> Reading[bool]:
         """What was read is content, and so is the rest of this JSON value, unless a limit cut a call short."""
         if self._index is not None:
-            if self.is_cut or not self.is_all_held:
+            if self.is_kept or not self.is_all_held:
                 return True
             self.answer.retract_call(self._index, self.raw)
         elif not self._is_fragment():

@@ -18,12 +18,13 @@ class OutputFormat:
     """All that a family's output may contain.
 
     `code_marker` makes everything after it a call of `python` with raw code as arguments; `code_name` is the name under
-    which calls in the family's own form carry raw code. `reasoning` is the pair
-    of markers around text that the model writes for itself. `stop` lists end-of-turn texts that are never content.
+    which calls in the family's own form carry raw code. `reasoning` is the pair of markers around text that the model
+    writes for itself. `stop` lists end-of-turn texts that are never content.
     `passes_unknown_names`: a native call of a tool that was not offered is still a call (the client decides), not
-    content. `keeps_cut_calls`: a call whose text ends early stays a partial call; otherwise it is content again
-    unless the text was cut by a limit. `scanner` reads the objects of calls: `PythonScanner` where models print Python
-    literals for JSON, and brackets that are missing before an end tag are completed.
+    content. `keeps_cut_calls`: a call that was begun stays a partial call when the text ends in it; otherwise only a
+    limit does that, and a call that the model broke off is content again.
+    `scanner` reads the objects of calls: `PythonScanner` where models print Python literals for JSON, and brackets that
+    are missing before an end tag are completed.
     """
 
     call: CallForm

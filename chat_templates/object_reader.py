@@ -45,6 +45,11 @@ class ObjectReader:
         """Whether a limit ended the text here."""
         return self.tape.is_at_end and self.tape.was_cut
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether a call that was begun stays a call though the text ends here."""
+        return self.is_cut or (self.tape.is_at_end and self.state.keeps_cut_calls)
+
     def begin(self) -> None:
         """Read the object's brace, which is off the tape already."""
         self.scanner.push("{")

@@ -22,6 +22,7 @@ OUTPUT = OutputFormat(
     ),
     stop=("<|im_end|>", "<|endoftext|>"),
     passes_unknown_names=True,
+    keeps_cut_calls=True,
     scanner=PythonScanner,
 )
 

@@ -203,7 +203,7 @@ class _Calls:
 
     def _break_off(self, index: int, held: _Held, scanner: PythonArguments) -> None:
         """The arguments stop here: at a limit the call stays as far as it was told, otherwise its text is content."""
-        if self._tape.is_at_end and self._tape.was_cut:
+        if self._tape.is_at_end and (self._tape.was_cut or self._state.keeps_cut_calls):
             self._answer.arguments(index, scanner.unfinished())
         elif held.is_all:
             self._answer.retract_call(index, held.text)

@@ -30,7 +30,7 @@ WATT_TOOL = Family(
     id="watt-tool",
     title="watt-tool",
     template=template_source(__package__),
-    output=OutputFormat(call=PythonCall(), stop=("<|eot_id|>", "<|end_of_text|>", "<|eom_id|>")),
+    output=OutputFormat(call=PythonCall(), stop=("<|eot_id|>", "<|end_of_text|>", "<|eom_id|>"), keeps_cut_calls=True),
     arguments_as=ArgumentsAs.OBJECT,
     names=("watt-tool",),
     bos_token="<|begin_of_text|>",  # noqa: S106  a token of the vocabulary

@@ -16,7 +16,9 @@ XLAM_2_QWEN = Family(
     id="xlam-2-qwen",
     title="xLAM-2 (Qwen)",
     template=template_source(__package__),
-    output=OutputFormat(call=CallArray(), stop=("<|im_end|>", "<|endoftext|>"), scanner=PythonScanner),
+    output=OutputFormat(
+        call=CallArray(), stop=("<|im_end|>", "<|endoftext|>"), scanner=PythonScanner, keeps_cut_calls=True
+    ),
     arguments_as=ArgumentsAs.OBJECT,
     markers=("developed by Salesforce xLAM team", "<|im_start|>"),
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary

@@ -103,7 +103,8 @@ def test_a_limit_leaves_of_a_call_what_was_written_and_invents_nothing(text, exp
 
 def test_a_second_call_that_is_none_is_content_and_the_first_stays():
     assert calls("[f(a=1), nope(b=2)]") == (", nope(b=2)]", [("f", '{"a": 1}')])
-    assert calls("[f(a=1), g(b=$")[1] == [("f", '{"a": 1}')]
+    assert calls("[f(a=1), g(]") == (", g(]", [("f", '{"a": 1}')])
+    assert calls("[f(a=1), g(b={1 2})]") == (", g(b={1 2})]", [("f", '{"a": 1}')])
 
 
 def test_a_long_string_streams():
