@@ -38,7 +38,7 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 	$${CXX:-c++} --version || true; } 2> /dev/null | sha256sum | cut -c -16)
 WHEEL = $(CACHE)/wheels/$(KEY)
 
-.PHONY: help install bindings serve test lint bench bench-parser fuzz test-container clean
+.PHONY: help install bindings serve test lint bench bench-families bench-parser fuzz test-container clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -61,6 +61,9 @@ lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 
 bench: $(VENV)/dev.stamp ## measure tool-call accuracy and speed; ARGS= goes to the benchmark
 	$(VENV)/bin/python tests/bench_bfcl.py $(ARGS)
+
+bench-families: $(VENV)/dev.stamp ## the same calls in every family's format; MODEL= is a GGUF file
+	PYTHONPATH=tests $(VENV)/bin/python tests/bench_families.py '$(MODEL)' $(ARGS)
 
 bench-parser: $(VENV)/dev.stamp ## measure how fast the parsers read; fails below half a million characters a second
 	PYTHONPATH=tests $(VENV)/bin/python tests/bench_parser.py --minimum 0.5 $(ARGS)

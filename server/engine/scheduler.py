@@ -1,10 +1,9 @@
 """Who is evaluated next: a queue, the running sequences, and the idle prefixes they leave behind.
 
 Pure: integers and token arrays, no model and no clock. A step is either a token of every running sequence, with its
-forced run and a draft, or a chunk of one prompt, in turns: kernels choose their path by the number of rows, so a prompt
-that shared its batch could come out differently in other company. One prefill serves all who share a prefix. When
-memory is full, idle prefixes go first, then the youngest sequence is put back in the queue; what it generated so far is
-kept and evaluated again later.
+forced run and a draft, or prompts, in turns: a chunk of a long one, or several ends of prompts together. One prefill
+serves all who share a prefix. When memory is full, idle prefixes go first, then the youngest sequence is put back in
+the queue; what it generated so far is kept and evaluated again later.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
     from server.engine.prefix_index import PrefixMatch
     from server.engine.residency import Residency
 
-# A step beside running streams delays their next token by its length; alone it only delays an abort.
+# A step beside running streams delays their next token by its length; alone it only delays who comes next.
 STEP_BESIDE_OTHERS_S = 0.25
-STEP_ALONE_S = 0.5
+STEP_ALONE_S = 1.0
 # llama.cpp's tiled attention starts at 64 rows; smaller chunks cost twice as much per token.
 MIN_CHUNK = 64
 # Tokens of a decode step, drafts included: what is beyond costs time in proportion, and drafts are guesses.
@@ -70,7 +69,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: decodes of any sequences, or one sequence's prefill; their cells are reserved."""
+    """One step: decodes of any sequences, or prefills; their cells are reserved."""
 
     slices: tuple[Slice, ...]
 
@@ -233,28 +232,41 @@ class Scheduler:
         return True
 
     def _prefill(self) -> list[Slice]:
-        """A chunk of one prompt: the shortest, unless another was passed over for long."""
+        """A chunk of one prompt, the shortest unless another was passed over for long, and whole ones that fit beside.
+
+        Rows above `MIN_CHUNK` cost little each: what is left of prompts after a shared prefix is evaluated together.
+        """
         is_alone = all(sequence.phase is Phase.PREFILLING for sequence in self.running)
         seconds = STEP_ALONE_S if is_alone else STEP_BESIDE_OTHERS_S
         room = min(self._n_batch, max(MIN_CHUNK, int(self._prefill_rate * seconds)))
         prompts = [sequence for sequence in self.running if sequence.phase is Phase.PREFILLING]
         prompts.sort(key=lambda sequence: (sequence.n_passed_over < MAX_PASSED_OVER, sequence.n_pending))
-        for i, sequence in enumerate(prompts):
+        chosen: list[tuple[Sequence, int]] = []
+        for sequence in prompts:
             wanted = _chunk(sequence.n_pending, room)
+            if chosen and wanted < sequence.n_pending:
+                continue
             while self._residency.n_free < wanted and self._evict_idle():
                 pass
-            n = min(wanted, self._residency.n_free)
-            if n <= 0:
-                continue
-            for passed_over in prompts[:i] + prompts[i + 1 :]:
-                passed_over.n_passed_over += 1
-            sequence.n_passed_over = 0
-            assert sequence.slot is not None
-            self._residency.extend(sequence.slot, n)
-            # A draft behind a prompt costs next to nothing, as long as it does not change the prompt's kernels.
-            n_draft = min(MAX_STEP_WITH_DRAFTS, self._n_batch - n, n if n >= MIN_CHUNK else MIN_CHUNK - 1 - n)
-            return [self._slice(sequence, n, n_draft)]
-        return []
+            n = wanted if chosen else min(wanted, self._residency.n_free)
+            if 0 < n <= self._residency.n_free:
+                assert sequence.slot is not None
+                self._residency.extend(sequence.slot, n)
+                chosen.append((sequence, n))
+                room -= n
+        if not chosen:
+            return []
+        taken = {sequence.id for sequence, _ in chosen}
+        for sequence in prompts:
+            sequence.n_passed_over = 0 if sequence.id in taken else sequence.n_passed_over + 1
+        return [self._slice(sequence, n, self._draft_room(chosen)) for sequence, n in chosen]
+
+    def _draft_room(self, chosen: list[tuple[Sequence, int]]) -> int:
+        """How many drafted tokens may follow a prompt: next to nothing, as long as they do not change its kernels."""
+        if len(chosen) > 1:
+            return 0
+        n = chosen[0][1]
+        return min(MAX_STEP_WITH_DRAFTS, self._n_batch - n, n if n >= MIN_CHUNK else MIN_CHUNK - 1 - n)
 
     def _admit(self) -> None:
         if self._is_squeezed and self.running:

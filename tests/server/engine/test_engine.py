@@ -253,6 +253,8 @@ def test_one_tools_prompt_is_prefilled_once_for_all_who_arrive_together() -> Non
     n_evaluated = sum(len(piece.tokens) for batch in runner.batches for piece in batch)
     assert n_evaluated <= len(TOOLS) + 4 * (3 + 4)
     assert [a.usage.cached for a in answers] == [0, *[len(TOOLS)] * 3]
+    ends = [batch for batch in runner.batches if all(len(piece.tokens) == 3 for piece in batch)]
+    assert [len(batch) for batch in ends] == [3], "the ends of the waiting prompts are evaluated together"
 
 
 def test_a_single_flight_whose_source_dies_is_prefilled_by_the_next_one() -> None:
