@@ -60,17 +60,18 @@ async def test_a_call_bias_decides_whether_an_answer_begins_as_a_call(answer):
         assert not text.lstrip().startswith(("<", "{", "[", "`"))
 
 
-async def test_a_request_overrides_the_services_call_bias(engine):
+def test_a_request_overrides_the_services_call_bias(engine):
     service = ChatService(engine, get_family("qwen2.5"), call_bias=100.0)
 
-    async def begins_with_a_marker(**fields):
-        sampling = SamplingParams(temperature=0.0)
-        request = ChatRequest(MESSAGES, TOOLS, max_tokens=1, sampling=sampling, **fields)
-        result = await fold(await service.open(request))
-        return not result.content or result.content.lstrip().startswith(("<", "{", "[", "`"))
+    def decision(**fields):
+        generation, _ = service._prepare(ChatRequest(MESSAGES, TOOLS, **fields))
+        return generation.decision
 
-    assert await begins_with_a_marker()
-    assert not await begins_with_a_marker(call_bias=-100.0)
+    biased, own = decision(), decision(call_bias=-3.0)
+    assert biased.offset == 100.0
+    assert own.offset == -3.0
+    assert biased.tokens == own.tokens != ()
+    assert decision(call_bias=0.0) is None
 
 
 async def test_a_call_bias_means_nothing_where_there_is_no_choice(answer):
