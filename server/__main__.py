@@ -58,7 +58,7 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     call_bias: Annotated[
         float | None,
         typer.Option(
-            help="Logit offset of the tokens that begin a call, where it is optional. [default: the catalogue's, else 0]"
+            help="Logit offset of tokens that begin a call, where it is optional. [default: the catalogue's, or 0]"
         ),
     ] = None,
     ctx_size: Annotated[

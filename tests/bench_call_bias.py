@@ -3,8 +3,8 @@
     python tests/bench_call_bias.py model.gguf --count 50
 
 One prefill of each BFCL prompt gives the logits of the answer's first token; the margin between the likeliest token
-that begins a call and the likeliest other one says from which offset on the greedy answer begins as a call. Later tokens can
-still make text of it, or a call of text: the server is asked for that (`make bench ARGS='--call-bias=3'`).
+that begins a call and the likeliest other one says from which offset on the greedy answer begins as a call. Later
+tokens can still make text of it, or a call of text: ask the server for that (`make bench ARGS='--call-bias=3'`).
 """
 
 from __future__ import annotations
