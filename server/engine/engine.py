@@ -233,7 +233,8 @@ class Engine:
         metrics.prefill_tokens += n_prefill
         metrics.prefill_seconds += seconds * n_prefill / n_all
         metrics.decode_seconds += seconds * (n_all - n_prefill) / n_all
-        self._scheduler.observe(n_all, seconds)
+        if len(plan.slices) == 1:  # rows of several sequences cost more each
+            self._scheduler.observe(n_all, seconds)
 
 
 def _run(piece: Slice) -> Run:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # A step beside running streams delays their next token by its length; alone it only delays who comes next.
 STEP_BESIDE_OTHERS_S = 0.25
-STEP_ALONE_S = 1.0
+STEP_ALONE_S = 2.0
 # llama.cpp's tiled attention starts at 64 rows; smaller chunks cost twice as much per token.
 MIN_CHUNK = 64
 # Tokens of a decode step, drafts included: what is beyond costs time in proportion, and drafts are guesses.
