@@ -63,7 +63,7 @@ def main(
                 server.terminate()
         well_formed = counts.get("called", 0) - counts.get("invalid", 0)
         console.print(
-            f"{family_id}: {well_formed:.0f} of {counts['cases']:.0f} well formed, {counts['right']:.0f} right"
+            f"{family_id}: {well_formed:.0f} of {counts['cases']:.0f} well formed, {counts.get('right', 0):.0f} right"
         )
         if well_formed != counts["cases"]:
             failures.append(family_id)
