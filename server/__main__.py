@@ -57,9 +57,7 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     ] = None,
     call_bias: Annotated[
         float | None,
-        typer.Option(
-            help="Logit offset of tokens that begin a call, where it is optional. [default: the catalogue's, or 0]"
-        ),
+        typer.Option(help="Logit offset of tokens that begin a call, where it is optional. [default: 0]"),
     ] = None,
     ctx_size: Annotated[
         int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")

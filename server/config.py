@@ -34,8 +34,8 @@ class Config(BaseSettings):
 
     `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `api_key` is one key or
     several, separated by commas; empty means that everyone may ask. `drain_timeout` is in seconds. `chat_template` says
-    whose template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None
-    the catalogue's for the model; a request may say its own.
+    whose template renders: the family's, or the one in the model's file. `call_bias` is a logit offset; a request may
+    say its own.
     """
 
     model_config = SettingsConfigDict(
@@ -48,7 +48,7 @@ class Config(BaseSettings):
     alias: str | None = None
     family: str | None = None
     chat_template: Literal["family", "gguf"] = "family"
-    call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
+    call_bias: Annotated[float, Field(ge=-100, le=100)] = 0.0
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

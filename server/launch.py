@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from server.cpu import choose_threads
 from server.errors import StartupError
-from server.models import call_bias_of, model_names, resolve
+from server.models import model_names, resolve
 from server.version import functiongate_version
 from server.wheel import Progress, silent
 
@@ -99,10 +99,9 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         templates.close()
         raise StartupError(str(error)) from error
     names = model_names(config.model, path)
-    call_bias = call_bias_of(config.model) if config.call_bias is None else config.call_bias
     aliases = (config.alias,) if config.alias else ()
     return LoadedModel(
-        chat=ChatService(engine, family, render, call_bias=call_bias),
+        chat=ChatService(engine, family, render, call_bias=config.call_bias),
         completion=CompletionService(engine),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,

@@ -36,17 +36,13 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A model that has a short name. `size_bytes` is the GGUF's size; `licence` an SPDX identifier.
-
-    `call_bias` is the offset of the decision to call at which the model was measured to decide best.
-    """
+    """A model that has a short name. `size_bytes` is the GGUF's size; `licence` an SPDX identifier."""
 
     name: str
     source: WheelMember | HubFile
     size_bytes: int
     licence: str
     description: str
-    call_bias: float = 0.0
 
     @property
     def file_name(self) -> str:
@@ -68,7 +64,6 @@ _ENTRIES = (
         size_bytes=98_362_432,
         licence="Apache-2.0",
         description="SmolLM2 135M Instruct, Q4_1: the smallest that still calls functions; from PyPI",
-        call_bias=3.0,
     ),
     CatalogueEntry(
         "qwen2.5-coder-0.5b",
@@ -113,11 +108,6 @@ def resolve(name: str, *, cache_dir: Path | None = None, progress: Progress = si
 def model_names(name: str, path: Path) -> tuple[str, ...]:
     """The names under which clients may ask for the model, the preferred one first, none twice."""
     return (name, path.stem) if name in CATALOGUE else (path.stem,)
-
-
-def call_bias_of(name: str) -> float:
-    """The catalogue's offset for a model, 0 for one that it does not know."""
-    return CATALOGUE[name].call_bias if name in CATALOGUE else 0.0
 
 
 def cached_path(entry: CatalogueEntry, cache_dir: Path) -> Path | None:
