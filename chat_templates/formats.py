@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm
+from chat_templates.forms.wrapped import WrappedCall
 from chat_templates.json_scanner import JsonScanner
 from chat_templates.python_scanner import Scanner
 
@@ -41,3 +42,11 @@ class OutputFormat:
         """Texts that may be single tokens of the vocabulary and must then enter a grammar as such."""
         code = (self.code_marker,) if self.code_marker else ()
         return self.call.markers + code + (self.reasoning or ())
+
+
+HERMES = OutputFormat(
+    call=WrappedCall("<tool_call>", "</tool_call>"),
+    reasoning=("<think>", "</think>"),
+    stop=("<|im_end|>", "<|endoftext|>"),
+)
+"""What Hermes began and most ChatML models write: JSON between `<tool_call>` tags, thoughts between `<think>` tags."""

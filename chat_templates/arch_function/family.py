@@ -4,9 +4,10 @@ Sources: the model card's script and Katanemo's gateway (`model_server/src/core/
 the framing of turns is Qwen2.5's. The gateway keeps only the first call of a past turn; here every call stays.
 """
 
+from dataclasses import replace
+
 from chat_templates.family import Family, template_source
-from chat_templates.formats import OutputFormat
-from chat_templates.forms.wrapped import WrappedCall
+from chat_templates.formats import HERMES
 from chat_templates.python_scanner import PythonScanner
 from chat_templates.render import ArgumentsAs
 
@@ -14,12 +15,7 @@ ARCH_FUNCTION = Family(
     id="arch-function",
     title="Katanemo Arch-Function",
     template=template_source(__package__),
-    output=OutputFormat(
-        call=WrappedCall("<tool_call>", "</tool_call>"),
-        reasoning=("<think>", "</think>"),
-        stop=("<|im_end|>", "<|endoftext|>"),
-        scanner=PythonScanner,
-    ),
+    output=replace(HERMES, scanner=PythonScanner),
     arguments_as=ArgumentsAs.OBJECT,
     names=("arch-function",),
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary

@@ -3,9 +3,10 @@
 Source: the `tool_use` template of NousResearch/Hermes-2-Pro-Llama-3-8B; output rules as in vLLM's hermes parser tests.
 """
 
+from dataclasses import replace
+
 from chat_templates.family import Family, template_source
-from chat_templates.formats import OutputFormat
-from chat_templates.forms.wrapped import WrappedCall
+from chat_templates.formats import HERMES
 from chat_templates.hermes.signature import signature
 from chat_templates.render import ArgumentsAs, function_tools
 
@@ -13,11 +14,7 @@ HERMES_2_PRO = Family(
     id="hermes-2-pro",
     title="Hermes 2 Pro",
     template=template_source(__package__),
-    output=OutputFormat(
-        call=WrappedCall("<tool_call>", "</tool_call>"),
-        reasoning=("<think>", "</think>"),
-        stop=("<|im_end|>", "<|endoftext|>", "<|eot_id|>"),
-    ),
+    output=replace(HERMES, stop=(*HERMES.stop, "<|eot_id|>")),
     arguments_as=ArgumentsAs.OBJECT,
     markers=("pydantic model json schema",),
     bos_token="<|begin_of_text|>",  # noqa: S106  a token of the vocabulary

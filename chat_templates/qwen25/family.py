@@ -7,19 +7,14 @@ rules as in vLLM's hermes parser tests.
 from dataclasses import replace
 
 from chat_templates.family import Family, template_source
-from chat_templates.formats import OutputFormat
-from chat_templates.forms.wrapped import WrappedCall
+from chat_templates.formats import HERMES
 from chat_templates.render import ArgumentsAs
 
 QWEN25 = Family(
     id="qwen2.5",
     title="Qwen2.5",
     template=template_source(__package__),
-    output=OutputFormat(
-        call=WrappedCall("<tool_call>", "</tool_call>"),
-        reasoning=("<think>", "</think>"),
-        stop=("<|im_end|>", "<|endoftext|>"),
-    ),
+    output=HERMES,
     arguments_as=ArgumentsAs.OBJECT,
     markers=("<tool_call>", "<tool_response>", "You are Qwen, created by Alibaba Cloud"),
     absent=("enable_thinking",),

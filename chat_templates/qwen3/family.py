@@ -4,19 +4,14 @@ Source: the chat template of Qwen3-0.6B; output rules as in vLLM's hermes parser
 """
 
 from chat_templates.family import Family, template_source
-from chat_templates.formats import OutputFormat
-from chat_templates.forms.wrapped import WrappedCall
+from chat_templates.formats import HERMES
 from chat_templates.render import ArgumentsAs
 
 QWEN3 = Family(
     id="qwen3",
     title="Qwen3",
     template=template_source(__package__),
-    output=OutputFormat(
-        call=WrappedCall("<tool_call>", "</tool_call>"),
-        reasoning=("<think>", "</think>"),
-        stop=("<|im_end|>", "<|endoftext|>"),
-    ),
+    output=HERMES,
     arguments_as=ArgumentsAs.OBJECT,
     markers=("<tool_call>", "<tool_response>", "enable_thinking", "last_query_index"),
     absent=("<function=", "<parameter="),
