@@ -56,7 +56,7 @@ test: $(VENV)/dev.stamp ## run the tests, except the slow ones; ARGS= goes to py
 lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy server chat_templates
+	$(VENV)/bin/mypy server chat_templates quantizer
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/dev.stamp ## measure tool-call accuracy and speed; ARGS= goes to the benchmark
