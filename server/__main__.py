@@ -64,6 +64,9 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     ] = None,
     parallel: Annotated[int | None, typer.Option(help="Requests that run at once. [default: 4]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads. [default: what the machine allows]")] = None,
+    draft: Annotated[
+        int | None, typer.Option(help="Tokens guessed ahead at most, 0 to 8; changes the speed, no text. [default: 8]")
+    ] = None,
     api_key: Annotated[
         str | None, typer.Option(help="Keys that clients may use, separated by commas. Better: FUNCTIONGATE_API_KEY.")
     ] = None,

@@ -32,7 +32,8 @@ DEFAULT_FILE = Path("functiongate.toml")
 class Config(BaseSettings):
     """What `functiongate serve` can be told. Each field is a flag, FUNCTIONGATE_<FIELD>, and a key of the file.
 
-    `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `api_key` is one key or
+    `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `draft`
+    is how many tokens are guessed ahead at most; it changes the speed and no text. `api_key` is one key or
     several, separated by commas; empty means that everyone may ask. `drain_timeout` is in seconds. `chat_template` says
     whose template renders: the family's, or the one in the model's file. `call_bias` is a logit offset; a request may
     say its own.
@@ -52,6 +53,7 @@ class Config(BaseSettings):
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    draft: Annotated[int, Field(ge=0, le=8)] = 8
     api_key: Annotated[tuple[str, ...], NoDecode] = ()
     max_queue: Annotated[int, Field(ge=0)] = 64
     max_body_size: Annotated[ByteSize, Field(ge=1)] = ByteSize(4 << 20)

@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 MAX_DEFAULT_CTX = 8192  # cells cost memory whether used or not; a longer context is asked for with --ctx-size
 PREFILL_BATCH = 512
-GAUGES = frozenset({"running", "waiting"})
+GAUGES = frozenset({"running", "waiting", "prefix_nodes", "prefix_tokens"})
+IDLE_PREFIXES = 32  # nodes of the prefix tree, each a sequence id of llama.cpp's 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,6 @@ def _fit(family: Family, config: Config, weights: Model, templates: TemplateProc
 
 def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine:
     from server.engine.async_engine import AsyncEngine  # noqa: PLC0415 -- see above
-    from server.engine.draft import MAX_DRAFT  # noqa: PLC0415
     from server.engine.runner import LlamaRunner  # noqa: PLC0415
     from server.llama.context import Context  # noqa: PLC0415
 
@@ -146,14 +146,14 @@ def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine
         n_ctx=config.ctx_size or min(weights.n_ctx_train, MAX_DEFAULT_CTX),
         n_batch=PREFILL_BATCH,
         n_ubatch=PREFILL_BATCH,
-        # As many again stay resident after their answer, for the next request with the same beginning.
-        n_seq_max=2 * config.parallel,
-        n_outputs_max=2 * config.parallel + MAX_DRAFT,
+        n_seq_max=config.parallel + IDLE_PREFIXES,
         n_threads=n_threads,
         n_threads_batch=n_threads,
     )
     runner = LlamaRunner(context)
-    return AsyncEngine(runner, weights.vocabulary, n_parallel=config.parallel, n_queue=config.max_queue)
+    return AsyncEngine(
+        runner, weights.vocabulary, n_parallel=config.parallel, n_queue=config.max_queue, n_draft=config.draft
+    )
 
 
 def _fingerprint(weights: Model, family: Family, config: Config) -> str:

@@ -34,7 +34,6 @@ class FakeRunner:
         n_ctx: int = 256,
         n_batch: int = 64,
         n_slots: int = 6,
-        n_draft: int = 8,
         order: int | None = None,
         can_share_prefix: bool = True,
         can_trim: bool = True,
@@ -42,13 +41,13 @@ class FakeRunner:
         favour: Callable[[int], NDArray[np.float32]] | None = None,
     ) -> None:
         self.n_ctx, self.n_batch, self.n_slots, self.n_vocab = n_ctx, n_batch, n_slots, n_vocab
-        self.n_logits_max = n_slots + n_draft
+        self.n_logits_max = n_slots + 8
         self._order = order
         self.can_share_prefix = can_share_prefix
         self._can_trim = can_trim
         self._faults = faults
         self._favour = favour
-        self._cells: dict[int, list[Cell]] = {slot: [] for slot in range(n_slots)}
+        self._cells: dict[int, dict[int, Cell]] = {slot: {} for slot in range(n_slots)}
         self._rows: list[NDArray[np.float32]] = []
         self._interrupted = threading.Event()
         self._may_run = threading.Event()
@@ -92,23 +91,25 @@ class FakeRunner:
     def logits(self, row: int) -> NDArray[np.float32]:
         return self._rows[row]
 
-    def share(self, source: int, target: int, n: int) -> bool:
-        assert not self._cells[target]
-        assert n <= len(self._cells[source])
-        self._cells[target] = self._cells[source][:n]
+    def share(self, source: int, target: int, start: int, stop: int) -> bool:
+        cells = self._cells[target]
+        assert not cells or self.length(target) == start
+        shared = {position: self._cells[source][position] for position in range(start, stop)}
+        self._cells[target] = cells | shared
         return True
 
-    def trim(self, slot: int, n: int) -> bool:
-        if n < len(self._cells[slot]) and not self._can_trim:
+    def keep(self, slot: int, start: int, stop: int) -> bool:
+        kept = {position: cell for position, cell in self._cells[slot].items() if start <= position < stop}
+        if len(kept) < len(self._cells[slot]) and not self._can_trim:
             return False
-        del self._cells[slot][n:]
+        self._cells[slot] = kept
         return True
 
     def free(self, slot: int) -> None:
-        self._cells[slot] = []
+        self._cells[slot] = {}
 
     def length(self, slot: int) -> int:
-        return len(self._cells[slot])
+        return max(self._cells[slot], default=-1) + 1
 
     def interrupt(self) -> None:
         self._interrupted.set()
@@ -121,21 +122,23 @@ class FakeRunner:
 
     @property
     def n_used(self) -> int:
-        return len({id(cell) for cells in self._cells.values() for cell in cells})
+        return len({id(cell) for cells in self._cells.values() for cell in cells.values()})
 
     def _evaluate(self, runs: Sequence[Run]) -> None:
         self._rows = []
         for run in runs:
             cells = self._cells[run.slot]
-            if run.start != len(cells):
+            if list(cells) != list(range(run.start)):
                 raise EngineError(f"position {run.start} does not follow {len(cells)}")
+            before = list(cells.values())
             for token in run.tokens.tolist():
                 if self._order is None:
-                    digest = hash((cells[-1].digest if cells else 0, token))
+                    digest = hash((before[-1].digest if before else 0, token))
                 else:
-                    digest = hash((*(cell.token for cell in cells[max(0, len(cells) + 1 - self._order) :]), token))
-                cells.append(Cell(digest, token))
-            self._rows += [self._row(cell.digest) for cell in cells[len(cells) - run.n_logits :]]
+                    digest = hash((*(cell.token for cell in before[max(0, len(before) + 1 - self._order) :]), token))
+                before.append(Cell(digest, token))
+            self._cells[run.slot] = dict(enumerate(before))
+            self._rows += [self._row(cell.digest) for cell in before[len(before) - run.n_logits :]]
         assert len(self._rows) <= self.n_logits_max
 
     def _row(self, digest: int) -> NDArray[np.float32]:

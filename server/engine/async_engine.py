@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from server.engine.constraint import GrammarCompiler
+from server.engine.draft import MAX_DRAFT
 from server.engine.engine import Engine
 from server.engine.generation import Channel, Generation, post
 from server.errors import ContextLengthError, EngineError, NotReadyError, OverloadedError, RequestError
@@ -39,11 +40,19 @@ class AsyncEngine:
     Takes over `runner` and closes it. Building it takes as long as `GrammarCompiler`; its thread starts at once.
     """
 
-    def __init__(self, runner: Runner, vocabulary: Vocabulary, *, n_parallel: int = 4, n_queue: int = 64) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        vocabulary: Vocabulary,
+        *,
+        n_parallel: int = 4,
+        n_queue: int = 64,
+        n_draft: int = MAX_DRAFT,
+    ) -> None:
         self._runner = runner
         self._vocabulary = vocabulary
         self._compiler = GrammarCompiler(vocabulary)
-        self._engine = Engine(runner, vocabulary, n_parallel=n_parallel, now=time.monotonic)
+        self._engine = Engine(runner, vocabulary, n_parallel=n_parallel, n_draft=n_draft, now=time.monotonic)
         self._n_parallel = n_parallel
         self._n_queue = n_queue
         self._changed = threading.Condition()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from server.engine.draft import Drafter
+from server.engine.draft import MAX_DRAFT, Drafter
 from server.engine.metrics import EngineMetrics
-from server.engine.prefix_index import common_prefix
+from server.engine.prefix_tree import common_prefix
 from server.engine.residency import Residency
 from server.engine.runner import Run, RunStatus
 from server.engine.scheduler import Plan, Scheduler, Slice
@@ -39,9 +39,20 @@ class Delivery:
 
 
 class Engine:
-    """Generates for many sequences at once on one runner. `now` gives seconds on a monotonic clock."""
+    """Generates for many sequences at once on one runner, drafting at most `n_draft` tokens a step for each.
 
-    def __init__(self, runner: Runner, vocabulary: Vocabulary, *, n_parallel: int, now: Callable[[], float]) -> None:
+    `now` gives seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        vocabulary: Vocabulary,
+        *,
+        n_parallel: int,
+        n_draft: int = MAX_DRAFT,
+        now: Callable[[], float],
+    ) -> None:
         self._runner = runner
         self._pieces = vocabulary.pieces
         self._eog = vocabulary.eog
@@ -51,7 +62,8 @@ class Engine:
             Drafter(),
             n_parallel=min(n_parallel, runner.n_slots),
             n_batch=runner.n_batch,
-            n_draft=runner.n_logits_max - runner.n_slots,
+            n_draft=min(n_draft, max(0, runner.n_logits_max - n_parallel)),
+            n_prefixes=max(0, runner.n_slots - n_parallel),
             shares_prefixes=runner.can_share_prefix,
         )
         self.metrics = EngineMetrics()
@@ -221,6 +233,8 @@ class Engine:
                 self._outbox.append(Delivery(sequence, GenerationChunk(text), is_last=False))
         self.metrics.running = len(self._scheduler.running)
         self.metrics.waiting = len(self._scheduler.waiting)
+        self.metrics.prefix_nodes = len(self._scheduler.prefixes)
+        self.metrics.prefix_tokens = self._scheduler.prefixes.n_tokens
         news, self._outbox = self._outbox, []
         return news
 

@@ -1,4 +1,4 @@
-"""What the engine counts. Monotonic counters and two gauges; a metrics endpoint reads a snapshot."""
+"""What the engine counts. Monotonic counters and gauges; a metrics endpoint reads a snapshot."""
 
 from __future__ import annotations
 
@@ -26,3 +26,5 @@ class EngineMetrics:
     decode_seconds: float = 0.0
     running: int = 0
     waiting: int = 0
+    prefix_nodes: int = 0
+    prefix_tokens: int = 0

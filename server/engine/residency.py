@@ -1,6 +1,7 @@
-"""What is in the model's memory: which slot holds how many tokens, and how many cells that takes.
+"""What is in the model's memory: which slot holds which positions, and how many cells that takes.
 
-Mirrors a unified cache: a cell belongs to every slot that shares it and is free again when the last one lets go.
+Mirrors a unified cache: a cell belongs to every slot that shares it and is free again when the last one lets go. A slot
+holds one span of positions; a running sequence's begins at 0, a piece of a prefix may begin anywhere.
 Knows slots and counts, no tokens and no requests. Every change goes to the runner and to the ledger together.
 """
 
@@ -31,12 +32,12 @@ class Memory(Protocol):
         """Slots in all."""
         ...
 
-    def share(self, source: int, target: int, n: int) -> bool:
-        """Let `target` begin like `source`."""
+    def share(self, source: int, target: int, start: int, stop: int) -> bool:
+        """Let `target` go on, or begin, with positions `start` … `stop` - 1 of `source`."""
         ...
 
-    def trim(self, slot: int, n: int) -> bool:
-        """Keep the first `n` tokens."""
+    def keep(self, slot: int, start: int, stop: int) -> bool:
+        """Keep positions `start` … `stop` - 1."""
         ...
 
     def free(self, slot: int) -> None:
@@ -44,7 +45,7 @@ class Memory(Protocol):
         ...
 
     def length(self, slot: int) -> int:
-        """Tokens in a slot."""
+        """The last position in a slot and one."""
         ...
 
 
@@ -58,6 +59,7 @@ class Residency:
         self._free_cells = np.arange(n_cells, dtype=np.int32)
         self._n_free = n_cells
         self._cells: dict[int, NDArray[np.int32]] = {}
+        self._starts: dict[int, int] = {}
         self._free_slots = list(range(memory.n_slots - 1, -1, -1))
 
     @property
@@ -70,15 +72,16 @@ class Residency:
         """Whether `open_slot` can succeed."""
         return bool(self._free_slots)
 
-    def open_slot(self) -> int:
-        """Take an empty slot."""
+    def open_slot(self, start: int = 0) -> int:
+        """Take an empty slot for positions from `start` on."""
         slot = self._free_slots.pop()
         self._cells[slot] = np.empty(0, dtype=np.int32)
+        self._starts[slot] = start
         return slot
 
-    def length(self, slot: int) -> int:
-        """Cells that a slot holds, shared ones included."""
-        return len(self._cells[slot])
+    def stop(self, slot: int) -> int:
+        """The position after the last one in a slot."""
+        return self._starts[slot] + len(self._cells[slot])
 
     def extend(self, slot: int, n: int) -> None:
         """Account for `n` tokens that are about to be evaluated in a slot."""
@@ -88,29 +91,32 @@ class Residency:
         self._references[cells] = 1
         self._cells[slot] = np.concatenate([self._cells[slot], cells])
 
-    def share(self, source: int, target: int, n: int) -> bool:
-        """Begin the empty slot `target` with the first `n` tokens of `source`. False: nothing changed."""
-        assert len(self._cells[target]) == 0, "only an empty slot can begin like another"
-        assert n <= len(self._cells[source]), "only what is in memory can be shared"
-        if not self._memory.share(source, target, n):
+    def share(self, source: int, target: int, stop: int) -> bool:
+        """Let `target` go on where it ends with what `source` has from there up to `stop`. False: nothing changed."""
+        start = self.stop(target)
+        first = start - self._starts[source]
+        assert first >= 0, "only what the source has can be shared"
+        assert start < stop <= self.stop(source), "only what is in memory can be shared"
+        if not self._memory.share(source, target, start, stop):
             return False
-        cells = self._cells[source][:n].copy()
+        cells = self._cells[source][first : first + stop - start]
         self._references[cells] += 1
-        self._cells[target] = cells
+        self._cells[target] = np.concatenate([self._cells[target], cells])
         return True
 
-    def trim(self, slot: int, n: int) -> bool:
-        """Keep the first `n` tokens of a slot. False: the model cannot; close the slot."""
-        if not self._memory.trim(slot, n):
-            return False
-        self._release(self._cells[slot][n:])
-        self._cells[slot] = self._cells[slot][:n].copy()
-        return True
+    def trim(self, slot: int, stop: int) -> bool:
+        """Keep what a slot has below position `stop`. False: the model cannot; close the slot."""
+        return self._keep(slot, self._starts[slot], stop)
+
+    def drop_front(self, slot: int, start: int) -> bool:
+        """Keep what a slot has from position `start` on. False: the model cannot; close the slot."""
+        return self._keep(slot, start, self.stop(slot))
 
     def close_slot(self, slot: int) -> None:
         """Empty a slot and give it back."""
         self._memory.free(slot)
         self._release(self._cells.pop(slot))
+        del self._starts[slot]
         self._free_slots.append(slot)
 
     def reclaimable(self, slots: Iterable[int]) -> int:
@@ -121,17 +127,17 @@ class Residency:
         counts = np.bincount(np.concatenate(held), minlength=len(self._references))
         return int(np.count_nonzero((counts > 0) & (counts == self._references)))
 
-    def check(self, expected: dict[int, int]) -> None:
-        """Compare the ledger with itself, with the runner, and with the tokens that each slot should hold.
+    def check(self, expected: dict[int, tuple[int, int]]) -> None:
+        """Compare the ledger with itself, with the runner, and with the span that each slot should hold.
 
         Raises `EngineError` naming the first difference.
         """
-        lengths = {slot: len(cells) for slot, cells in self._cells.items()}
-        if lengths != expected:
-            raise EngineError(f"the ledger holds {lengths}, the sequences {expected}")
-        for slot, n in expected.items():
-            if self._memory.length(slot) != n:
-                raise EngineError(f"slot {slot} holds {self._memory.length(slot)} tokens instead of {n}")
+        spans = {slot: (start, self.stop(slot)) for slot, start in self._starts.items()}
+        if spans != expected:
+            raise EngineError(f"the ledger holds {spans}, the sequences {expected}")
+        for slot, (start, stop) in expected.items():
+            if self._memory.length(slot) != (stop if stop > start else 0):
+                raise EngineError(f"slot {slot} ends at {self._memory.length(slot)} instead of {stop}")
         references = np.zeros_like(self._references)
         for cells in self._cells.values():
             references[cells] += 1
@@ -139,6 +145,16 @@ class Residency:
             raise EngineError("the ledger's references do not add up")
         if self._n_free != int(np.count_nonzero(references == 0)):
             raise EngineError(f"{self._n_free} cells are listed as free")
+
+    def _keep(self, slot: int, start: int, stop: int) -> bool:
+        if not self._memory.keep(slot, start, stop):
+            return False
+        first = start - self._starts[slot]
+        cells = self._cells[slot]
+        self._release(np.concatenate([cells[:first], cells[first + stop - start :]]))
+        self._cells[slot] = cells[first : first + stop - start].copy()
+        self._starts[slot] = start
+        return True
 
     def _release(self, cells: NDArray[np.int32]) -> None:
         self._references[cells] -= 1

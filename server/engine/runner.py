@@ -73,7 +73,7 @@ class Runner(Protocol):
 
     @property
     def can_share_prefix(self) -> bool:
-        """Whether `share` and `trim` can succeed at all."""
+        """Whether `share` and `keep` can succeed at all."""
         ...
 
     def run(self, runs: Sequence[Run]) -> RunStatus:
@@ -84,12 +84,15 @@ class Runner(Protocol):
         """The row-th of the logits that the runs wanted, shape `[n_vocab]`; a view until the next `run`."""
         ...
 
-    def share(self, source: int, target: int, n: int) -> bool:
-        """Let the empty slot `target` begin with the first `n` tokens of `source`. False: not possible."""
+    def share(self, source: int, target: int, start: int, stop: int) -> bool:
+        """Let `target`, which ends at `start` or is empty, go on with those positions of `source`. False: not possible.
+
+        `start` … `stop` - 1 are positions; nothing is copied.
+        """
         ...
 
-    def trim(self, slot: int, n: int) -> bool:
-        """Keep the first `n` tokens of a slot. False: not possible, free the slot."""
+    def keep(self, slot: int, start: int, stop: int) -> bool:
+        """Keep positions `start` … `stop` - 1 of a slot only. False: not possible, free the slot."""
         ...
 
     def free(self, slot: int) -> None:
@@ -97,7 +100,7 @@ class Runner(Protocol):
         ...
 
     def length(self, slot: int) -> int:
-        """The number of tokens in a slot."""
+        """The last position in a slot and one; 0 for an empty one."""
         ...
 
     def interrupt(self) -> None:
@@ -173,24 +176,26 @@ class LlamaRunner:
         """The row-th of the logits that the runs wanted; a view until the next `run`."""
         return self._context.logits(row)
 
-    def share(self, source: int, target: int, n: int) -> bool:
-        """Share cells without copying. False when the source has lost cells that the next token needs."""
+    def share(self, source: int, target: int, start: int, stop: int) -> bool:
+        """Share cells without copying. False when the source has lost cells that the token at `stop` needs."""
         context = self._context
-        if not context.can_share_prefix or not context.holds_prefix(source, n):
+        if not context.can_share_prefix or not context.holds(source, start, stop):
             return False
-        context.seq_cp(source, target, 0, n)
+        context.seq_cp(source, target, start, stop)
         return True
 
-    def trim(self, slot: int, n: int) -> bool:
-        """Keep the first `n` tokens. False when the model cannot, or cells before `n` are gone."""
-        return self._context.seq_rm(slot, n) and self._context.holds_prefix(slot, n)
+    def keep(self, slot: int, start: int, stop: int) -> bool:
+        """Remove all but a span. False when the model cannot, or cells in it are gone."""
+        context = self._context
+        is_cut = context.seq_rm(slot, stop) and (start == 0 or context.seq_rm(slot, 0, start))
+        return is_cut and context.holds(slot, start, stop)
 
     def free(self, slot: int) -> None:
         """Empty a slot; removing a whole sequence never fails."""
         self._context.seq_rm(slot, 0)
 
     def length(self, slot: int) -> int:
-        """The number of tokens in a slot."""
+        """The last position in a slot and one."""
         return self._context.seq_pos_max(slot) + 1
 
     def interrupt(self) -> None:

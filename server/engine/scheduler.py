@@ -1,4 +1,4 @@
-"""Who is evaluated next: a queue, the running sequences, and the idle prefixes they leave behind.
+"""Who is evaluated next: a queue, the running sequences, and the prefixes they leave behind.
 
 Pure: integers and token arrays, no model and no clock. A step is either a token of every running sequence, with its
 forced run and a draft, or prompts, in turns: a chunk of a long one, or several ends of prompts together. One prefill
@@ -12,17 +12,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.engine.prefix_index import common_prefix, longest_prefix
+from server.engine.prefix_tree import NO_MATCH, Match, PrefixTree, common_prefix
 from server.engine.sequence import Phase, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     from numpy.typing import NDArray
 
     from server.engine.draft import Drafter
-    from server.engine.prefix_index import PrefixMatch
     from server.engine.residency import Residency
 
 # A step beside running streams delays their next token by its length; alone it only delays who comes next.
@@ -36,8 +33,6 @@ MAX_STEP_WITH_DRAFTS = 9
 HEADROOM = 128
 # A prefix that another sequence is prefilling is waited for when it saves at least this many tokens.
 SINGLE_FLIGHT_GAIN = 32
-# Shorter prefixes are not worth a slot.
-MIN_IDLE = 8
 # A prompt passed over this often by shorter ones goes first.
 MAX_PASSED_OVER = 8
 
@@ -74,12 +69,13 @@ class Plan:
     slices: tuple[Slice, ...]
 
 
-@dataclass(slots=True)
-class IdlePrefix:
-    """Tokens in memory that no sequence is using, shape `[n]`."""
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first `n` tokens of a sequence, in memory: in a running sequence's slot, or in the prefix tree."""
 
-    slot: int
-    tokens: NDArray[np.int32]
+    n: int
+    slot: int | None = None
+    match: Match = NO_MATCH
 
 
 class Scheduler:
@@ -93,9 +89,11 @@ class Scheduler:
         n_parallel: int,
         n_batch: int,
         n_draft: int,
+        n_prefixes: int,
         shares_prefixes: bool,
     ) -> None:
         self._residency = residency
+        self.prefixes = PrefixTree(residency, max_nodes=n_prefixes if shares_prefixes else 0)
         self._drafter = drafter
         self._n_parallel = n_parallel
         self._n_batch = n_batch
@@ -103,7 +101,6 @@ class Scheduler:
         self._shares_prefixes = shares_prefixes
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
-        self._idle: dict[int, IdlePrefix] = {}  # by slot, least recently used first
         self._is_squeezed = False
         self._is_decodes_turn = True
         self._prefill_rate = 200.0
@@ -160,7 +157,7 @@ class Scheduler:
         Nobody is admitted then before somebody ends: the ledger does not know what the runner lacked.
         """
         self._is_squeezed = True
-        if self._evict_idle():
+        if self.prefixes.evict():
             return True
         if len(self.running) <= 1:
             return False
@@ -185,11 +182,12 @@ class Scheduler:
 
     def check(self) -> None:
         """Raise `EngineError` unless the ledger, the runner and the sequences agree. Between steps only."""
-        expected = {prefix.slot: len(prefix.tokens) for prefix in self._idle.values()}
+        expected = self.prefixes.spans()
         for sequence in self.running:
             assert sequence.slot is not None
-            expected[sequence.slot] = sequence.n_computed
+            expected[sequence.slot] = 0, sequence.n_computed
         self._residency.check(expected)
+        self.prefixes.check()
 
     def _decodes(self) -> list[Slice]:
         slices: list[Slice] = []
@@ -222,7 +220,7 @@ class Scheduler:
     def _reserve(self, sequence: Sequence, n: int) -> bool:
         """Get `n` cells for a running sequence. False if it was the youngest and had to go itself."""
         while self._residency.n_free < n:
-            if self._evict_idle():
+            if self.prefixes.evict():
                 continue
             self._preempt_youngest()
             if sequence.phase is Phase.WAITING:
@@ -246,7 +244,7 @@ class Scheduler:
             wanted = _chunk(sequence.n_pending, room)
             if chosen and wanted < sequence.n_pending:
                 continue
-            while self._residency.n_free < wanted and self._evict_idle():
+            while self._residency.n_free < wanted and self.prefixes.evict():
                 pass
             n = wanted if chosen else min(wanted, self._residency.n_free)
             if 0 < n <= self._residency.n_free:
@@ -274,26 +272,28 @@ class Scheduler:
         for sequence in tuple(self.waiting):
             if len(self.running) >= self._n_parallel:
                 return
-            match = self._best_match(sequence)
-            if self._waits_for_another(sequence, match.n):
+            beginning = self._longest_beginning(sequence)
+            if self._waits_for_another(sequence, beginning.n):
                 continue
-            if not self._place(sequence, match):
+            if not self._make_room(sequence, beginning):
                 return
+            self._place(sequence, beginning)
             self.waiting.remove(sequence)
             self.running.append(sequence)
             self.running.sort(key=lambda running: running.id)
             sequence.phase = Phase.PREFILLING
 
-    def _best_match(self, sequence: Sequence) -> PrefixMatch:
-        residents = self._residents() if self._shares_prefixes else iter(())
-        return longest_prefix(sequence.tokens, residents)
-
-    def _residents(self) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    def _longest_beginning(self, sequence: Sequence) -> Beginning:
+        """The most of a sequence that memory holds; all but its last token, which is evaluated for its logits."""
+        if not self._shares_prefixes:
+            return Beginning(0)
+        match = self.prefixes.match(sequence.tokens[:-1])
+        best = Beginning(match.n, None, match)
         for running in self.running:
-            assert running.slot is not None
-            yield running.slot, running.tokens[: running.n_computed]
-        for prefix in self._idle.values():
-            yield prefix.slot, prefix.tokens
+            n = common_prefix(sequence.tokens[:-1], running.tokens[: running.n_computed])
+            if n > best.n:
+                best = Beginning(n, running.slot)
+        return best
 
     def _waits_for_another(self, sequence: Sequence, n_shared: int) -> bool:
         """Single flight: whether a running prompt is about to compute much more of this one's beginning."""
@@ -307,86 +307,35 @@ class Scheduler:
             if other.phase is Phase.PREFILLING
         )
 
-    def _place(self, sequence: Sequence, match: PrefixMatch) -> bool:
-        """Find a slot and cells for a sequence and begin it with what memory holds already."""
-        if not self._make_room(sequence, match):
-            return False
-        if not self._residency.has_free_slot:
-            self._evict_idle(except_slot=match.slot)
-        if match.slot is not None and not self._residency.has_free_slot:
-            sequence.slot, n_shared = self._take_over(match)
-        else:
-            sequence.slot, n_shared = self._begin_like(match)
-        sequence.n_computed = n_shared
-        if sequence.n_cached is None:
-            sequence.n_cached = min(n_shared, sequence.n_prompt)
-        return True
-
-    def _make_room(self, sequence: Sequence, match: PrefixMatch) -> bool:
-        """Evict idle prefixes until the sequence's own tokens fit beside all that is promised to others."""
+    def _make_room(self, sequence: Sequence, beginning: Beginning) -> bool:
+        """Evict prefixes until the sequence's own tokens fit beside all that is promised to others."""
         n_total = sequence.n_tokens + min(HEADROOM, sequence.n_left)
         promised = sum(running.n_pending for running in self.running)
-        needed = n_total - match.n + promised
-        others = [slot for slot in self._idle if slot != match.slot]
-        if self._residency.n_free + self._residency.reclaimable(others) < needed:
-            if match.slot not in self._idle:
-                return False
-            # The matching prefix is longer than what is shared; taking it over frees its end.
-            surplus = len(self._idle[match.slot].tokens) - match.n
-            if self._residency.n_free + self._residency.reclaimable(self._idle) < needed + match.n:
-                return False
-            if surplus and not self._trim_idle(match):
-                return False
-        while self._residency.n_free < needed and self._evict_idle(except_slot=match.slot):
-            pass
-        return self._residency.n_free >= needed
-
-    def _trim_idle(self, match: PrefixMatch) -> bool:
-        assert match.slot is not None
-        if not self._residency.trim(match.slot, match.n):
-            self._residency.close_slot(self._idle.pop(match.slot).slot)
+        needed = n_total - beginning.n + promised
+        if self._residency.n_free + self.prefixes.reclaimable(beginning.match) < needed:
             return False
-        self._idle[match.slot].tokens = self._idle[match.slot].tokens[: match.n]
+        while self._residency.n_free < needed:
+            if not self.prefixes.evict(beginning.match.path) and not self.prefixes.shorten(beginning.match):
+                return False
         return True
 
-    def _take_over(self, match: PrefixMatch) -> tuple[int, int]:
-        """Continue in an idle prefix's own slot: it was the last one."""
-        assert match.slot is not None
-        del self._idle[match.slot]
-        if self._residency.trim(match.slot, match.n):
-            return match.slot, match.n
-        self._residency.close_slot(match.slot)
-        return self._residency.open_slot(), 0
-
-    def _begin_like(self, match: PrefixMatch) -> tuple[int, int]:
-        slot = self._residency.open_slot()
-        if match.slot is None or not self._residency.share(match.slot, slot, match.n):
-            return slot, 0
-        if match.slot in self._idle:  # recently used: move to the end
-            self._idle[match.slot] = self._idle.pop(match.slot)
-        return slot, match.n
+    def _place(self, sequence: Sequence, beginning: Beginning) -> None:
+        """Give a sequence a slot and begin it with what memory holds already."""
+        slot = sequence.slot = self._residency.open_slot()
+        if beginning.slot is None:
+            sequence.n_computed = self.prefixes.lend(beginning.match, slot)
+        else:
+            sequence.n_computed = beginning.n if self._residency.share(beginning.slot, slot, beginning.n) else 0
+        if sequence.n_cached is None:
+            sequence.n_cached = min(sequence.n_computed, sequence.n_prompt)
 
     def _park(self, sequence: Sequence) -> None:
         slot, sequence.slot = sequence.slot, None
         assert slot is not None
-        tokens = sequence.tokens[: sequence.n_computed].copy()
-        is_kept = self._shares_prefixes and len(tokens) >= MIN_IDLE
-        if not is_kept or not self._residency.trim(slot, len(tokens)):
+        if self._residency.trim(slot, sequence.n_computed):
+            self.prefixes.adopt(slot, sequence.tokens[: sequence.n_computed], sequence.n_prefix)
+        else:
             self._residency.close_slot(slot)
-            return
-        for prefix in tuple(self._idle.values()):
-            if common_prefix(prefix.tokens, tokens) == len(prefix.tokens):
-                self._residency.close_slot(self._idle.pop(prefix.slot).slot)
-        self._idle[slot] = IdlePrefix(slot, tokens)
-
-    def _evict_idle(self, *, except_slot: int | None = None) -> bool:
-        """Drop the least recently used idle prefix, if there is one."""
-        slot = next((slot for slot in self._idle if slot != except_slot), None)
-        if slot is None:
-            return False
-        del self._idle[slot]
-        self._residency.close_slot(slot)
-        return True
 
     def _preempt_youngest(self) -> None:
         """Put the youngest running sequence back in the queue."""

@@ -50,6 +50,7 @@ class Sequence:
         "n_decode_steps",
         "n_forced",
         "n_passed_over",
+        "n_prefix",
         "n_prompt",
         "n_tokens",
         "phase",
@@ -61,6 +62,7 @@ class Sequence:
     def __init__(self, id: int, request: GenerationRequest, n_ctx: int) -> None:  # noqa: A002 - the field's name
         self.id = id
         self.n_prompt = self.n_tokens = len(request.tokens)
+        self.n_prefix = min(request.n_prefix, self.n_prompt)
         limit = n_ctx - self.n_prompt
         self.max_tokens = limit if request.max_tokens is None else min(request.max_tokens, limit)
         self._buffer = np.empty(self.n_prompt + 256, dtype=np.int32)

@@ -83,7 +83,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One sequence to generate. `max_tokens` None means as many as the context holds."""
+    """One sequence to generate. `max_tokens` None means as many as the context holds.
+
+    The first `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept longest.
+    """
 
     tokens: tuple[int, ...]
     sampling: SamplingParams = SamplingParams()
@@ -91,6 +94,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
     decision: Decision | None = None
+    n_prefix: int = 0
 
 
 class FinishReason(StrEnum):

@@ -58,11 +58,13 @@ class Context:
         self._handle: Any = None
         self.model = model
         c = self._c = model.library.c
+        n_outputs_max = min(n_outputs_max or n_seq_max, n_batch)
         _check_sizes(
             model,
             n_ctx=n_ctx,
             n_batch=n_batch,
             n_seq_max=n_seq_max,
+            n_outputs_max=n_outputs_max,
             n_threads=n_threads,
             max_sequences=int(c.llama_max_parallel_sequences()),
         )
@@ -73,7 +75,7 @@ class Context:
         params = c.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = n_ctx, n_batch, min(n_ubatch, n_batch)
         params.n_seq_max = n_seq_max
-        params.n_outputs_max = min(n_outputs_max or n_seq_max, n_batch)
+        params.n_outputs_max = n_outputs_max
         params.n_threads, params.n_threads_batch = n_threads, n_threads_batch or n_threads
         params.flash_attn_type = _flash_attention(c, flash_attn)
         params.type_k, params.type_v = _kv_type(c, type_k), _kv_type(c, type_v)
@@ -102,7 +104,7 @@ class Context:
         """Whether a sequence can be cut back, and its beginning given to another one, for every length.
 
         Not for recurrent and hybrid models. With a sliding window it depends on what is still in the window:
-        `holds_prefix` tells.
+        `holds` tells.
         """
         return not self.model.is_recurrent
 
@@ -165,17 +167,18 @@ class Context:
         self._check_seq(seq)
         return int(self._c.llama_memory_seq_pos_max(self._memory, seq))
 
-    def holds_prefix(self, seq: int, n: int) -> bool:
-        """Whether all that the token at position `n` attends to is in memory.
+    def holds(self, seq: int, start: int, stop: int) -> bool:
+        """Whether a sequence has all of positions `start` … `stop` - 1 that the token at `stop` attends to.
 
         A sliding window's older cells may have been reused for other tokens.
         """
         self._check_seq(seq)
-        if n == 0:
+        if start >= stop:
             return True
         oldest = int(self._c.llama_memory_seq_pos_min(self._memory, seq))
         window = self.model.n_swa
-        return 0 <= oldest <= (max(0, n - window) if window else 0) and self.seq_pos_max(seq) >= n - 1
+        needed = max(start, stop - window) if window else start
+        return 0 <= oldest <= needed and self.seq_pos_max(seq) >= stop - 1
 
     def clear(self) -> None:
         """Empty the memory of every sequence."""
@@ -242,13 +245,24 @@ class Context:
             raise LlamaError(f"sequence id {seq} is outside 0 … {self.n_seq_max - 1}")
 
 
-def _check_sizes(model: Model, *, n_ctx: int, n_batch: int, n_seq_max: int, n_threads: int, max_sequences: int) -> None:
+def _check_sizes(
+    model: Model,
+    *,
+    n_ctx: int,
+    n_batch: int,
+    n_seq_max: int,
+    n_outputs_max: int,
+    n_threads: int,
+    max_sequences: int,
+) -> None:
     if model.vocab_only:
         raise LlamaError(f"{model.path.name} was opened without its weights (vocab_only)")
     if min(n_ctx, n_batch, n_threads) < 1:
         raise LlamaError(f"n_ctx={n_ctx}, n_batch={n_batch} and n_threads={n_threads} must be at least 1")
     if not 1 <= n_seq_max <= max_sequences:
         raise LlamaError(f"n_seq_max={n_seq_max} is outside 1 … {max_sequences}")
+    if n_outputs_max < n_seq_max:  # an assertion in llama.cpp, which ends the process
+        raise LlamaError(f"n_outputs_max={n_outputs_max} is below n_seq_max={n_seq_max}: raise it, or n_batch")
 
 
 def _flash_attention(c: Any, mode: FlashAttention) -> int:

@@ -257,8 +257,8 @@ async def test_memory_that_does_not_add_up_is_noticed_when_idle(runner: FakeRunn
     engine = AsyncEngine(runner, VOCABULARY)
     runner.length = lambda _: 7
     await read(engine.submit(request(b"abc" * 9)))
-    with pytest.raises(EngineError, match="holds 7 tokens"):
+    with pytest.raises(EngineError, match="ends at 7"):
         engine.check_integrity()
-    with pytest.raises(EngineError, match="holds 7 tokens"):
+    with pytest.raises(EngineError, match="ends at 7"):
         engine.submit(request(b"abc"))
     engine.close()

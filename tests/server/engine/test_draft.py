@@ -87,8 +87,8 @@ def never_ends(_digest):
 
 def generate(requests, *, n_draft, order=3, n_ctx=4096, n_parallel=4, favour=None):
     clock = itertools.count()
-    runner = FakeRunner(n_ctx=n_ctx, n_slots=8, n_draft=n_draft, order=order, favour=favour)
-    engine = Engine(runner, VOCABULARY, n_parallel=n_parallel, now=lambda: next(clock) * 0.05)
+    runner = FakeRunner(n_ctx=n_ctx, n_slots=8, order=order, favour=favour)
+    engine = Engine(runner, VOCABULARY, n_parallel=n_parallel, n_draft=n_draft, now=lambda: next(clock) * 0.05)
     texts, usages = {}, {}
     for request in requests:
         engine.add(request)

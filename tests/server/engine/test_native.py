@@ -66,7 +66,7 @@ def open_engine(model: Model, *, n_ctx: int = 4096) -> AsyncEngine:
     from server.llama.context import Context
 
     context = Context(model, n_ctx=n_ctx, n_batch=512, n_ubatch=512, n_seq_max=8, n_threads=2)
-    return AsyncEngine(LlamaRunner(context), model.vocabulary, n_parallel=4)
+    return AsyncEngine(LlamaRunner(context), model.vocabulary, n_parallel=4, n_draft=0)
 
 
 def chat(engine: AsyncEngine, question: str, system: str = "") -> tuple[int, ...]:

@@ -208,7 +208,7 @@ def test_a_shared_prefix_gives_the_logits_of_its_own_prefill(context: Context) -
     expected = decode(context, 0, 0, prefix + tail)
     decode(context, 1, 0, [*prefix, 20, 21])
     context.seq_cp(1, 2, 0, len(prefix))
-    assert context.holds_prefix(2, len(prefix))
+    assert context.holds(2, 0, len(prefix))
     np.testing.assert_allclose(decode(context, 2, len(prefix), tail), expected, atol=1e-4)
     assert context.seq_rm(1, len(prefix))
     np.testing.assert_allclose(decode(context, 1, len(prefix), tail), expected, atol=1e-4)
