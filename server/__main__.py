@@ -64,6 +64,18 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     ] = None,
     parallel: Annotated[int | None, typer.Option(help="Requests that run at once. [default: 4]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads. [default: what the machine allows]")] = None,
+    max_itl: Annotated[
+        int | None, typer.Option(help="Milliseconds that other prompts may hold up a running stream. [default: 250]")
+    ] = None,
+    request_timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which a request is given up; 0 is never. [default: 0]")
+    ] = None,
+    prefix_ram: Annotated[
+        str | None, typer.Option(help="Memory for tools prompts beyond the context. [default: 256MiB]")
+    ] = None,
+    prefix_disk: Annotated[
+        str | None, typer.Option(help="Disk for tools prompts, so that a restart finds them. [default: 1GiB]")
+    ] = None,
     draft: Annotated[
         int | None, typer.Option(help="Tokens guessed ahead at most, 0 to 8; changes the speed, no text. [default: 8]")
     ] = None,

@@ -7,6 +7,7 @@ Knows no HTTP and no pointer. `fold` makes the whole answer from the same deltas
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -37,11 +38,13 @@ from server.engine.types import (
     GenerationRequest,
     GenerationUsage,
     SamplingParams,
+    ServiceTerms,
 )
 from server.errors import RequestError
 from server.prompt import tokenize_prompt
 from server.schema_fault import without_faults
 from server.schema_warning import SchemaWarning
+from server.stable_prefix import StablePrefix
 from server.unenforced_calls import UnenforcedCalls
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
@@ -70,6 +73,7 @@ class ChatRequest:
     allowed_tools: frozenset[str] | None = None
     strict_tools: frozenset[str] = frozenset()
     call_bias: float | None = None
+    terms: ServiceTerms = field(default_factory=ServiceTerms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,7 @@ class ChatService:
         self._decision_tokens = DecisionTokens(vocabulary, thought_end)
         self._call_bias = call_bias
         self._degradations: Counter[str] = Counter()
+        self._stable_prefix = StablePrefix()
 
     @property
     def degradations(self) -> Mapping[str, int]:
@@ -175,15 +180,26 @@ class ChatService:
         prompt = render_prompt(request, self._family, self._template)
         schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
         constraint, schemas = self._constraint(request, schemas)
+        tokens = tuple(tokenize_prompt(self._engine.vocabulary, prompt, param="messages"))
         generation_request = GenerationRequest(
-            tokens=tuple(tokenize_prompt(self._engine.vocabulary, prompt, param="messages")),
+            tokens=tokens,
             sampling=request.sampling,
             max_tokens=request.max_tokens,
             stop=request.stop,
             constraint=constraint,
             decision=self._decision(request),
+            n_prefix=self._n_prefix(request, tokens),
+            terms=request.terms,
         )
         return generation_request, schemas
+
+    def _n_prefix(self, request: ChatRequest, tokens: Sequence[int]) -> int:
+        """How many of the tokens every conversation with these tools and system messages begins with."""
+        tools = _offered_tools(request)
+        text = self._stable_prefix.of(request.messages, tools, lambda messages: self._template(messages, tools))
+        pieces, n_bytes = self._engine.vocabulary.pieces, len(text.encode())
+        ends = itertools.accumulate(len(pieces[token]) for token in tokens)
+        return sum(1 for _ in itertools.takewhile(lambda end: end <= n_bytes, ends))
 
     def _decision(self, request: ChatRequest) -> Decision | None:
         """The offset of calls, where the answer may be one or not."""
@@ -223,11 +239,8 @@ def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
                 f"Tools of type {kind!r} are not understood by models of the family {family.id}.",
                 param=f"tools[{i}].type",
             )
-    # With tool_choice "none" the model is not shown what it must not call; a narrower choice leaves the prompt, and
-    # with it the cached prefix, as it is.
-    tools = () if request.tool_choice == "none" else request.tools
     try:
-        return render(request.messages, tools)
+        return render(request.messages, _offered_tools(request))
     except TemplateRequestError as error:
         raise RequestError(error.message, param=error.param) from error
     except TemplateFileError as error:
@@ -252,6 +265,12 @@ def narrow(tools: Sequence[Mapping[str, Any]], allowed: Collection[str] | None) 
     if allowed is None:
         return tuple(tools)
     return tuple(tool for tool in tools if tool.get("function", {}).get("name") in allowed)
+
+
+def _offered_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
+    # With tool_choice "none" the model is not shown what it must not call; a narrower choice leaves the prompt, and
+    # with it the cached prefix, as it is.
+    return () if request.tool_choice == "none" else request.tools
 
 
 def _callable_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from server.engine.async_engine import AsyncEngine
 from server.engine.generation import Generation
-from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams
+from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
 from server.errors import ContextLengthError, RequestError
 from server.prompt import tokenize_prompt
 
@@ -30,6 +30,7 @@ class CompletionRequest:
     stop: tuple[str, ...] = ()
     echo: bool = False
     param: str = "prompt"
+    terms: ServiceTerms = field(default_factory=ServiceTerms)
 
 
 class Completion(Protocol):
@@ -56,7 +57,9 @@ class CompletionService:
         # A prompt of megabytes takes long to tokenize: not on the loop.
         tokens = await asyncio.to_thread(self._tokens, request)
         generation = self._engine.submit(
-            GenerationRequest(tokens, request.sampling, max_tokens=request.max_tokens, stop=request.stop)
+            GenerationRequest(
+                tokens, request.sampling, max_tokens=request.max_tokens, stop=request.stop, terms=request.terms
+            )
         )
         return CompletionStream(generation, self._text(request) if request.echo else "")
 

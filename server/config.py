@@ -32,11 +32,13 @@ DEFAULT_FILE = Path("functiongate.toml")
 class Config(BaseSettings):
     """What `functiongate serve` can be told. Each field is a flag, FUNCTIONGATE_<FIELD>, and a key of the file.
 
-    `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `draft`
-    is how many tokens are guessed ahead at most; it changes the speed and no text. `api_key` is one key or
-    several, separated by commas; empty means that everyone may ask. `drain_timeout` is in seconds. `chat_template` says
-    whose template renders: the family's, or the one in the model's file. `call_bias` is a logit offset; a request may
-    say its own.
+    `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `draft` is how many
+    tokens are guessed ahead at most; it changes the speed and no text. `max_itl` is in milliseconds: how long other
+    prompts may hold up a running stream. `request_timeout` and `drain_timeout` are in seconds; no requests time out at
+    0. `prefix_ram` and `prefix_disk` bound what is kept of tools and system prompts beyond the context.
+    `api_key` is one key or several, separated by commas; empty means that everyone may ask. `chat_template` says whose
+    template renders: the family's, or the one in the model's file. `call_bias` is a logit offset; a request may say its
+    own.
     """
 
     model_config = SettingsConfigDict(
@@ -53,6 +55,10 @@ class Config(BaseSettings):
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    max_itl: Annotated[int, Field(ge=10, le=60_000)] = 250
+    request_timeout: Annotated[float, Field(ge=0)] = 0.0
+    prefix_ram: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 << 20)
+    prefix_disk: Annotated[ByteSize, Field(ge=0)] = ByteSize(1 << 30)
     draft: Annotated[int, Field(ge=0, le=8)] = 8
     api_key: Annotated[tuple[str, ...], NoDecode] = ()
     max_queue: Annotated[int, Field(ge=0)] = 64

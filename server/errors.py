@@ -10,7 +10,8 @@
     ├── OverloadedError         nobody's: 429 with Retry-After, try again later
     ├── NotReadyError           ours, for now: 503 until the model is loaded or while draining
     ├── EngineError             ours: 500; a bug or a broken machine
-    │   └── ConstraintError     the client's, met while generating: 400, this request alone ends
+    │   ├── ConstraintError     the client's, met while generating: 400, this request alone ends
+    │   └── DeadlineError       nobody's: 408, this request alone ends
     └── StartupError            the operator's: one line and a non-zero exit, never an HTTP answer
 
 Knows no web framework and no model. Messages name the value, the bound and the way out.
@@ -116,6 +117,19 @@ class ConstraintError(EngineError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="grammar_limit_exceeded")
+
+
+class DeadlineError(EngineError):
+    """The request was not answered in the time that it, or the server's --request-timeout, allowed."""
+
+    status = 408
+    type = "timeout_error"
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(
+            f"The request was not finished within {timeout_s:g} seconds. Ask for fewer tokens, or allow more time.",
+            code="timeout",
+        )
 
 
 class StartupError(FunctionGateError):

@@ -141,11 +141,12 @@ def _sample_call(family: Family) -> str | None:
 def _request(file: Path) -> ChatRequest:
     from server.api.chat_request import to_chat_request  # noqa: PLC0415 -- as above
     from server.api.schemas import read_request  # noqa: PLC0415
+    from server.engine.types import ServiceTerms  # noqa: PLC0415 -- as above
 
     body = _json(file)
     if not isinstance(body, dict):
         raise RequestError('The body is not a JSON object; expected {"messages": […], …}.', code="invalid_json")
-    return to_chat_request(read_request({"model": "any", **body}), _ANY_TOKEN)
+    return to_chat_request(read_request({"model": "any", **body}), _ANY_TOKEN, ServiceTerms())
 
 
 def _tools(file: Path) -> tuple[dict[str, Any], ...]:

@@ -9,21 +9,29 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from server.cpu import choose_threads
 from server.errors import StartupError
-from server.models import model_names, resolve
+from server.model_hash import model_hash
+from server.models import cache_directory, model_names, resolve
 from server.version import functiongate_version
 from server.wheel import Progress, silent
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from pathlib import Path
+
     from chat_templates import Family
     from server.chat import ChatService, Render
     from server.completion import Completion
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
+    from server.engine.prefix_store import PrefixStore
+    from server.llama.context import Context
     from server.llama.model import Model
     from server.template_process import TemplateProcess
 
@@ -85,6 +93,9 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
 
     path = resolve(config.model, cache_dir=config.cache_dir, progress=progress)
     n_threads = choose_threads(config.threads)
+    hashing = ThreadPoolExecutor(1)
+    file_hash = hashing.submit(model_hash, path, _cache(config))
+    hashing.shutdown(wait=False)
     try:
         weights = Model(path, verbose=config.verbose)
     except LlamaError as error:
@@ -94,7 +105,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         family = get_family(config.family) if config.family else detect_family(weights.metadata)
         family, render = _fit(family, config, weights, templates)
         weights.vocabulary.end_on(family.output.stop)
-        engine = _start_engine(config, weights, n_threads)
+        engine = _start_engine(config, weights, n_threads, file_hash)
     except (LlamaError, UnknownFamilyError, StartupError) as error:
         weights.close()
         templates.close()
@@ -136,7 +147,7 @@ def _fit(family: Family, config: Config, weights: Model, templates: TemplateProc
     return family, own.render
 
 
-def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine:
+def _start_engine(config: Config, weights: Model, n_threads: int, file_hash: Future[str]) -> AsyncEngine:
     from server.engine.async_engine import AsyncEngine  # noqa: PLC0415 -- see above
     from server.engine.runner import LlamaRunner  # noqa: PLC0415
     from server.llama.context import Context  # noqa: PLC0415
@@ -150,10 +161,37 @@ def _start_engine(config: Config, weights: Model, n_threads: int) -> AsyncEngine
         n_threads=n_threads,
         n_threads_batch=n_threads,
     )
-    runner = LlamaRunner(context)
     return AsyncEngine(
-        runner, weights.vocabulary, n_parallel=config.parallel, n_queue=config.max_queue, n_draft=config.draft
+        LlamaRunner(context),
+        weights.vocabulary,
+        n_parallel=config.parallel,
+        n_queue=config.max_queue,
+        n_draft=config.draft,
+        max_itl_s=config.max_itl / 1000,
+        timeout_s=config.request_timeout or math.inf,
+        store=_open_store(config, context, file_hash),
     )
+
+
+def _open_store(config: Config, context: Context, file_hash: Future[str]) -> PrefixStore | None:
+    """Where prefixes are kept beyond the context; None if that is switched off or the model cannot share them."""
+    from server.engine.prefix_store import PrefixStore  # noqa: PLC0415 -- see above
+
+    if not (config.prefix_ram or config.prefix_disk):
+        return None
+    if not context.can_share_prefix:
+        log.warning("this model's memory is a running sum: no prefix can be shared or kept, every prompt is evaluated")
+        return None
+    return PrefixStore(
+        _cache(config) / "prefixes",
+        identity=f"model {file_hash.result()}, {context.state_format}",
+        max_ram=config.prefix_ram,
+        max_disk=config.prefix_disk,
+    )
+
+
+def _cache(config: Config) -> Path:
+    return config.cache_dir or cache_directory()
 
 
 def _fingerprint(weights: Model, family: Family, config: Config) -> str:

@@ -5,6 +5,7 @@ Every cell keeps a digest of the tokens up to it. A wrong share, trim or positio
 
 from __future__ import annotations
 
+import pickle
 import threading
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,19 @@ class FakeRunner:
 
     def free(self, slot: int) -> None:
         self._cells[slot] = {}
+
+    def save(self, slot: int) -> bytes:
+        return pickle.dumps([(cell.digest, cell.token) for cell in self._cells[slot].values()])
+
+    def restore(self, slot: int, state: bytes) -> bool:
+        try:
+            cells = [Cell(*cell) for cell in pickle.loads(state)]  # noqa: S301 -- our own bytes
+        except pickle.UnpicklingError:
+            return False
+        if self.n_used + len(cells) > self.n_ctx:
+            return False
+        self._cells[slot] = dict(enumerate(cells))
+        return True
 
     def length(self, slot: int) -> int:
         return max(self._cells[slot], default=-1) + 1

@@ -20,15 +20,15 @@ from server.api.connection import while_connected
 from server.api.functions import of_functions, with_function_call, with_function_call_deltas
 from server.api.schemas import read_request
 from server.api.sse import EventStream
+from server.api.terms import read_terms
 from server.chat import fold
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from server.api.schemas import ChatCompletionRequest
     from server.api.state import ServedModel, ServingState
-    from server.chat import ChatDelta
+    from server.chat import ChatDelta, ChatRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class ChatEndpoint:
         """The answer to one request; raises what `server.api.errors` has answers for."""
         wanted = read_request(await read_object(request, self.max_body_bytes))
         model = self.state.require_named(wanted.model)
-        deltas = await _open(wanted, model)
+        chat_request = to_chat_request(wanted, model.n_vocab, read_terms(wanted, request))
+        deltas = await _open(chat_request, model, is_obsolete=bool(wanted.functions))
         head = AnswerHead(model=wanted.model, created=int(time.time()), fingerprint=model.fingerprint)
         if wanted.stream:
             options = wanted.stream_options
@@ -54,12 +55,11 @@ class ChatEndpoint:
         return JSONResponse(with_function_call(whole) if wanted.functions else whole)
 
 
-async def _open(wanted: ChatCompletionRequest, model: ServedModel) -> AsyncGenerator[ChatDelta]:
-    chat_request = to_chat_request(wanted, model.n_vocab)
+async def _open(request: ChatRequest, model: ServedModel, *, is_obsolete: bool) -> AsyncGenerator[ChatDelta]:
     try:
-        return cast("AsyncGenerator[ChatDelta]", await model.chat.open(chat_request))
+        return cast("AsyncGenerator[ChatDelta]", await model.chat.open(request))
     except RequestError as error:
-        raise of_functions(error) if wanted.functions else error from None
+        raise of_functions(error) if is_obsolete else error from None
 
 
 def _obsolete(writer: ChunkWriter) -> Callable[[ChatDelta], list[dict[str, Any]]]:

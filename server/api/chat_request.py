@@ -13,13 +13,14 @@ from server.api.sampling import read_sampling
 from server.api.schemas import one_of
 from server.api.tools import Choice, read_tool_choice, read_tools, strict_names
 from server.chat import ChatRequest
+from server.engine.types import ServiceTerms
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from server.api.schemas import ChatCompletionRequest
 
 
-def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int) -> ChatRequest:
+def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int, terms: ServiceTerms) -> ChatRequest:
     """What the chat service is asked for. Raises `RequestError` for wrong messages, tools and token ids."""
     tools, choice = _tools(wanted)
     return ChatRequest(
@@ -34,6 +35,7 @@ def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int) -> ChatRequest:
         max_tokens=one_of(wanted, "max_completion_tokens", "max_tokens"),
         stop=tuple(wanted.stop or ()),
         call_bias=wanted.call_bias,
+        terms=terms,
         strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )
 

@@ -23,6 +23,7 @@ from server.api.merge import Merge
 from server.api.sampling import read_sampling
 from server.api.schemas import read_completion_request
 from server.api.sse import EventStream
+from server.api.terms import read_terms
 from server.api.text_answer import TextChunkWriter, text_completion
 from server.completion import CompletionRequest
 from server.errors import RequestError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from server.api.schemas import CompletionRequestBody
     from server.api.state import ServedModel, ServingState
-    from server.engine.types import GenerationChunk
+    from server.engine.types import GenerationChunk, ServiceTerms
 
     Numbered = tuple[int, GenerationChunk]
 
@@ -52,7 +53,7 @@ class CompletionsEndpoint:
         """The answer to one request; raises what `server.api.errors` has answers for."""
         wanted = read_completion_request(await read_object(request, self.max_body_bytes))
         model = self.state.require_named(wanted.model)
-        requests = to_completion_requests(wanted, model.n_vocab)
+        requests = to_completion_requests(wanted, model.n_vocab, read_terms(wanted, request))
         pieces = cast("AsyncGenerator[Numbered]", await _open(requests, model))
         head = AnswerHead(wanted.model, int(time.time()), model.fingerprint, id=f"cmpl-{uuid.uuid4().hex}")
         n = wanted.n or 1
@@ -63,7 +64,7 @@ class CompletionsEndpoint:
         return JSONResponse(await while_connected(text_completion(head, pieces, n=n), pieces, request))
 
 
-def to_completion_requests(wanted: CompletionRequestBody, n_vocab: int) -> list[CompletionRequest]:
+def to_completion_requests(wanted: CompletionRequestBody, n_vocab: int, terms: ServiceTerms) -> list[CompletionRequest]:
     """One request for every answer: `n` for each prompt. Raises `RequestError` for prompts that cannot be continued."""
     prompts = _prompts(wanted.prompt)
     n = wanted.n or 1
@@ -80,6 +81,7 @@ def to_completion_requests(wanted: CompletionRequestBody, n_vocab: int) -> list[
         max_tokens=wanted.max_tokens or DEFAULT_MAX_TOKENS,
         stop=tuple(wanted.stop or ()),
         echo=bool(wanted.echo),
+        terms=terms,
     )
     # The same seed n times would be the same answer n times.
     seeds = [None if sampling.seed is None else (sampling.seed + k) % 2**64 for k in range(n)]

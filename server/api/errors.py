@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from server.errors import FunctionGateError, NotReadyError, OverloadedError
+from server.errors import DeadlineError, FunctionGateError, NotReadyError, OverloadedError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -42,6 +42,8 @@ def error_response(error: Exception) -> JSONResponse:
         headers["retry-after"] = str(error.retry_after_s)
     elif isinstance(error, NotReadyError):
         headers["retry-after"] = "1"
+    elif isinstance(error, DeadlineError):
+        headers["x-should-retry"] = "false"  # OpenAI's clients would ask for the same again, and again in vain
     status = error.status if isinstance(error, FunctionGateError) else 500
     return JSONResponse(error_body(error), status, headers)
 

@@ -10,7 +10,6 @@ Accepted and ignored:
     user, safety_identifier           no abuse monitoring here
     metadata, store                   nothing is stored
     service_tier                      there is one
-    prompt_cache_key                  prefixes are shared whatever the key
     stream_options.include_obfuscation  no padding is sent
 """
 
@@ -26,7 +25,7 @@ from server.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-IGNORED = frozenset({"user", "safety_identifier", "metadata", "store", "service_tier", "prompt_cache_key"})
+IGNORED = frozenset({"user", "safety_identifier", "metadata", "store", "service_tier"})
 
 # Parameters of OpenAI's API that are not served: the values that ask for nothing, and what to do instead.
 # Null always asks for nothing.
@@ -94,7 +93,10 @@ class ResponseFormat(_Shape):
 
 
 class SampledRequest(_Shape):
-    """What every kind of completion can be told. Defaults are OpenAI's: temperature 1, top_p 1, nothing else."""
+    """What every kind of completion can be told. Defaults are OpenAI's: temperature 1, top_p 1, nothing else.
+
+    `timeout` is this server's own: seconds after which the request is given up.
+    """
 
     model: str
     stream: bool | None = None
@@ -112,12 +114,14 @@ class SampledRequest(_Shape):
     repeat_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     user: str | None = None
+    timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None
 
 
 class ChatCompletionRequest(SampledRequest):
     """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools.
 
-    `call_bias` is this server's own: positive makes calls likelier, negative less so.
+    `call_bias` is this server's own: positive makes calls likelier, negative less so. Under a `prompt_cache_key` the
+    whole prompt is kept for the conversation's next turn, in memory for longer than others and on disk.
     """
 
     messages: list[dict[str, Any]]
@@ -133,7 +137,7 @@ class ChatCompletionRequest(SampledRequest):
     metadata: dict[str, str] | None = None
     store: bool | None = None
     service_tier: str | None = None
-    prompt_cache_key: str | None = None
+    prompt_cache_key: Annotated[str, Field(min_length=1, max_length=256)] | None = None
 
 
 class CompletionRequestBody(SampledRequest):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from server.engine.engine import Delivery
     from server.engine.generation import News
     from server.engine.metrics import EngineMetrics
+    from server.engine.prefix_store import PrefixStore
     from server.engine.runner import Runner
     from server.engine.types import GenerationRequest, Vocabulary
 
@@ -37,7 +38,8 @@ MAX_RETRY_AFTER_S = 120
 class AsyncEngine:
     """Continuous batching for asyncio: at most `n_parallel` requests run, `n_queue` more wait.
 
-    Takes over `runner` and closes it. Building it takes as long as `GrammarCompiler`; its thread starts at once.
+    Takes over `runner` and `store` and closes them. Building it takes as long as `GrammarCompiler`; its thread starts
+    at once.
     """
 
     def __init__(
@@ -48,11 +50,24 @@ class AsyncEngine:
         n_parallel: int = 4,
         n_queue: int = 64,
         n_draft: int = MAX_DRAFT,
+        max_itl_s: float = 0.25,
+        timeout_s: float = math.inf,
+        store: PrefixStore | None = None,
     ) -> None:
         self._runner = runner
         self._vocabulary = vocabulary
         self._compiler = GrammarCompiler(vocabulary)
-        self._engine = Engine(runner, vocabulary, n_parallel=n_parallel, n_draft=n_draft, now=time.monotonic)
+        self._store = store
+        self._engine = Engine(
+            runner,
+            vocabulary,
+            n_parallel=n_parallel,
+            n_draft=n_draft,
+            max_itl_s=max_itl_s,
+            timeout_s=timeout_s,
+            store=store,
+            now=time.monotonic,
+        )
         self._n_parallel = n_parallel
         self._n_queue = n_queue
         self._changed = threading.Condition()
@@ -140,6 +155,8 @@ class AsyncEngine:
             self._changed.notify_all()
         self._thread.join()
         self._runner.close()
+        if self._store is not None:
+            self._store.close()
 
     def check_integrity(self) -> None:
         """Wait until nothing runs; raise `EngineError` unless memory and accounts agree, or if the engine failed.

@@ -6,6 +6,7 @@ failure ends that sequence; a failure of the runner is raised from `step` and en
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -14,17 +15,19 @@ import numpy as np
 
 from server.engine.draft import MAX_DRAFT, Drafter
 from server.engine.metrics import EngineMetrics
+from server.engine.prefix_store import MIN_TOKENS
 from server.engine.prefix_tree import common_prefix
 from server.engine.residency import Residency
 from server.engine.runner import Run, RunStatus
 from server.engine.scheduler import Plan, Scheduler, Slice
 from server.engine.sequence import Phase, Sequence
 from server.engine.types import FinishReason, GenerationChunk
-from server.errors import EngineError
+from server.errors import DeadlineError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from server.engine.prefix_store import PrefixStore
     from server.engine.runner import Runner
     from server.engine.types import GenerationRequest, Vocabulary
 
@@ -41,7 +44,9 @@ class Delivery:
 class Engine:
     """Generates for many sequences at once on one runner, drafting at most `n_draft` tokens a step for each.
 
-    `now` gives seconds on a monotonic clock.
+    `now` gives seconds on a monotonic clock. Prompts beside running streams are evaluated in chunks of at most about
+    `max_itl_s` seconds. A request fails after `timeout_s` seconds, or its own if that is less. Prefixes come from and
+    go to `store`, which the caller closes.
     """
 
     def __init__(
@@ -51,6 +56,9 @@ class Engine:
         *,
         n_parallel: int,
         n_draft: int = MAX_DRAFT,
+        max_itl_s: float = 0.25,
+        timeout_s: float = math.inf,
+        store: PrefixStore | None = None,
         now: Callable[[], float],
     ) -> None:
         self._runner = runner
@@ -64,8 +72,11 @@ class Engine:
             n_batch=runner.n_batch,
             n_draft=min(n_draft, max(0, runner.n_logits_max - n_parallel)),
             n_prefixes=max(0, runner.n_slots - n_parallel),
+            max_itl_s=max_itl_s,
             shares_prefixes=runner.can_share_prefix,
         )
+        self._timeout_s = timeout_s
+        self._store = store if runner.can_share_prefix else None
         self.metrics = EngineMetrics()
         self._n_added = 0
         self._outbox: list[Delivery] = []
@@ -80,8 +91,11 @@ class Engine:
     def add(self, request: GenerationRequest) -> Sequence:
         """Queue a request. What its grammar forces before the first choice becomes part of the prefill."""
         sequence = Sequence(self._n_added, request, self._runner.n_ctx)
+        sequence.timeout_s = min(self._timeout_s, request.terms.timeout_s or math.inf)
+        sequence.deadline = self._now() + sequence.timeout_s
         self._n_added += 1
         self.metrics.prompt_tokens += sequence.n_prompt
+        self._restore_prefix(sequence)
         self._scheduler.add(sequence)
         if sequence.max_tokens <= 0:
             self._finish(sequence, FinishReason.LENGTH)
@@ -105,6 +119,7 @@ class Engine:
     def step(self) -> list[Delivery]:
         """Advance every running sequence by one evaluation; return the news. Raises `EngineError` for all."""
         self._drop_cancelled()
+        self._drop_late()
         plan = self._scheduler.schedule()
         if plan.slices and self._run(plan):
             self._sample(plan)
@@ -121,6 +136,33 @@ class Engine:
                 self.metrics.requests_aborted += 1
                 self._outbox.append(Delivery(sequence, None, is_last=True))
 
+    def _drop_late(self) -> None:
+        now = self._now()
+        for sequence in (*self._scheduler.running, *self._scheduler.waiting):
+            if sequence.deadline <= now:
+                self._fail(sequence, DeadlineError(sequence.timeout_s))
+
+    def _restore_prefix(self, sequence: Sequence) -> None:
+        """Bring a stored prefix into memory if it saves a prompt much of its prefill."""
+        found = self._store.longest(sequence.tokens[:-1]) if self._store is not None else None
+        if self._store is None or found is None or found[1] < self._scheduler.n_known(sequence) + MIN_TOKENS:
+            return
+        entry, n = found
+        state = self._store.read(entry)
+        if state is not None and self._scheduler.import_prefix(entry.tokens, state, min(n, sequence.n_prefix)):
+            self.metrics.restored_tokens += n
+
+    def _store_prefixes(self, plan: Plan) -> None:
+        """Save the prefixes that were computed in this step and are not saved yet."""
+        for piece in plan.slices if self._store is not None else ():
+            sequence, n = piece.sequence, piece.sequence.n_prefix
+            if self._store is None or not piece.start < n <= piece.stop or not self._store.lacks(sequence.tokens[:n]):
+                continue
+            state = self._scheduler.export_prefix(sequence, n)
+            if state is not None:
+                self._store.save(sequence.tokens[:n], state, sequence.terms.cache_key)
+                self.metrics.stored_tokens += n
+
     def _run(self, plan: Plan) -> bool:
         """Evaluate a plan; whether it was, and logits are ready."""
         runs = [_run(piece) for piece in plan.slices]
@@ -129,6 +171,7 @@ class Engine:
         if status is RunStatus.OK:
             self._count(plan, self._now() - started)
             self._scheduler.complete(plan)
+            self._store_prefixes(plan)
             return True
         self._scheduler.roll_back(plan)
         if status is RunStatus.NO_MEMORY and not self._scheduler.relieve():
@@ -248,7 +291,7 @@ class Engine:
         metrics.prefill_seconds += seconds * n_prefill / n_all
         metrics.decode_seconds += seconds * (n_all - n_prefill) / n_all
         if len(plan.slices) == 1:  # rows of several sequences cost more each
-            self._scheduler.observe(n_all, seconds)
+            self._scheduler.pace.observe(n_all, seconds)
 
 
 def _run(piece: Slice) -> Run:

@@ -16,6 +16,8 @@ class EngineMetrics:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     prefill_tokens: int = 0
+    restored_tokens: int = 0
+    stored_tokens: int = 0
     completion_tokens: int = 0
     forced_tokens: int = 0
     drafted_tokens: int = 0

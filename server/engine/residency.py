@@ -44,6 +44,14 @@ class Memory(Protocol):
         """Empty a slot."""
         ...
 
+    def save(self, slot: int) -> bytes:
+        """The state of a slot."""
+        ...
+
+    def restore(self, slot: int, state: bytes) -> bool:
+        """Fill an empty slot with a state."""
+        ...
+
     def length(self, slot: int) -> int:
         """The last position in a slot and one."""
         ...
@@ -102,6 +110,19 @@ class Residency:
         cells = self._cells[source][first : first + stop - start]
         self._references[cells] += 1
         self._cells[target] = np.concatenate([self._cells[target], cells])
+        return True
+
+    def save(self, slot: int) -> bytes:
+        """What memory holds of a slot, to be restored in the same or another process."""
+        return self._memory.save(slot)
+
+    def restore(self, slot: int, state: bytes, n: int) -> bool:
+        """Fill an empty slot with a state of `n` tokens. False: it is not one, or does not fit; the slot is empty."""
+        assert len(self._cells[slot]) == 0, "only an empty slot can be filled"
+        if not self._memory.restore(slot, state) or self._memory.length(slot) != n:
+            self._memory.free(slot)
+            return False
+        self.extend(slot, n)
         return True
 
     def trim(self, slot: int, stop: int) -> bool:

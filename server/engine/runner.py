@@ -99,6 +99,14 @@ class Runner(Protocol):
         """Empty a slot."""
         ...
 
+    def save(self, slot: int) -> bytes:
+        """The state of a slot, for `restore` on a runner of the same model and types."""
+        ...
+
+    def restore(self, slot: int, state: bytes) -> bool:
+        """Fill an empty slot. False: the state is damaged or does not fit; the slot may hold part of it."""
+        ...
+
     def length(self, slot: int) -> int:
         """The last position in a slot and one; 0 for an empty one."""
         ...
@@ -193,6 +201,17 @@ class LlamaRunner:
     def free(self, slot: int) -> None:
         """Empty a slot; removing a whole sequence never fails."""
         self._context.seq_rm(slot, 0)
+
+    def save(self, slot: int) -> bytes:
+        """The slot's cells as llama.cpp writes them."""
+        return self._context.state_get(slot)
+
+    def restore(self, slot: int, state: bytes) -> bool:
+        """Fill an empty slot; cells are taken where they are free."""
+        try:
+            return self._context.state_set(slot, state) == len(state)
+        except LlamaError:
+            return False
 
     def length(self, slot: int) -> int:
         """The last position in a slot and one."""

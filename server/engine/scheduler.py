@@ -8,10 +8,11 @@ the queue; what it generated so far is kept and evaluated again later.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server.engine.pace import Pace
 from server.engine.prefix_tree import NO_MATCH, Match, PrefixTree, common_prefix
 from server.engine.sequence import Phase, Sequence
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from server.engine.draft import Drafter
     from server.engine.residency import Residency
 
-# A step beside running streams delays their next token by its length; alone it only delays who comes next.
-STEP_BESIDE_OTHERS_S = 0.25
+# A step of prompts alone only delays who comes next.
 STEP_ALONE_S = 2.0
 # llama.cpp's tiled attention starts at 64 rows; smaller chunks cost twice as much per token.
 MIN_CHUNK = 64
@@ -90,6 +90,7 @@ class Scheduler:
         n_batch: int,
         n_draft: int,
         n_prefixes: int,
+        max_itl_s: float,
         shares_prefixes: bool,
     ) -> None:
         self._residency = residency
@@ -103,7 +104,8 @@ class Scheduler:
         self.running: list[Sequence] = []
         self._is_squeezed = False
         self._is_decodes_turn = True
-        self._prefill_rate = 200.0
+        self._max_itl_s = max_itl_s
+        self.pace = Pace()
 
     @property
     def has_work(self) -> bool:
@@ -175,10 +177,32 @@ class Scheduler:
         sequence.phase = Phase.ENDED
         self._is_squeezed = False
 
-    def observe(self, n_tokens: int, seconds: float) -> None:
-        """Learn the speed of evaluation from a step of at least a chunk's size."""
-        if n_tokens >= MIN_CHUNK and seconds > 0.0:
-            self._prefill_rate += 0.3 * (n_tokens / seconds - self._prefill_rate)
+    def n_known(self, sequence: Sequence) -> int:
+        """How many of a sequence's first tokens memory holds, or will when a running prompt is evaluated."""
+        coming = (common_prefix(sequence.tokens, running.tokens) for running in self.running)
+        return max(self._longest_beginning(sequence).n, *coming, 0)
+
+    def import_prefix(self, tokens: NDArray[np.int32], state: bytes, n_pinned: int) -> bool:
+        """Take a saved prefix into memory, in place of others. False if there is no room or it does not fit."""
+        while self._residency.n_free < len(tokens) or not self._residency.has_free_slot:
+            if not self.prefixes.evict():
+                return False
+        slot = self._residency.open_slot()
+        if not self._residency.restore(slot, state, len(tokens)):
+            self._residency.close_slot(slot)
+            return False
+        self.prefixes.adopt(slot, tokens, n_pinned)
+        return True
+
+    def export_prefix(self, sequence: Sequence, n: int) -> bytes | None:
+        """The state of a running sequence's first `n` tokens; None if the model cannot or no slot is free."""
+        if not self._shares_prefixes or sequence.slot is None or not self._residency.has_free_slot:
+            return None
+        slot = self._residency.open_slot()
+        try:
+            return self._residency.save(slot) if self._residency.share(sequence.slot, slot, n) else None
+        finally:
+            self._residency.close_slot(slot)
 
     def check(self) -> None:
         """Raise `EngineError` unless the ledger, the runner and the sequences agree. Between steps only."""
@@ -235,8 +259,7 @@ class Scheduler:
         Rows above `MIN_CHUNK` cost little each: what is left of prompts after a shared prefix is evaluated together.
         """
         is_alone = all(sequence.phase is Phase.PREFILLING for sequence in self.running)
-        seconds = STEP_ALONE_S if is_alone else STEP_BESIDE_OTHERS_S
-        room = min(self._n_batch, max(MIN_CHUNK, int(self._prefill_rate * seconds)))
+        room = min(self._n_batch, self.pace.rows(STEP_ALONE_S if is_alone else self._max_itl_s))
         prompts = [sequence for sequence in self.running if sequence.phase is Phase.PREFILLING]
         prompts.sort(key=lambda sequence: (sequence.n_passed_over < MAX_PASSED_OVER, sequence.n_pending))
         chosen: list[tuple[Sequence, int]] = []
@@ -269,11 +292,11 @@ class Scheduler:
     def _admit(self) -> None:
         if self._is_squeezed and self.running:
             return
-        for sequence in tuple(self.waiting):
-            if len(self.running) >= self._n_parallel:
-                return
+        passed_over: set[int] = set()
+        while len(self.running) < self._n_parallel and (sequence := self._next_waiting(passed_over)) is not None:
             beginning = self._longest_beginning(sequence)
             if self._waits_for_another(sequence, beginning.n):
+                passed_over.add(sequence.id)
                 continue
             if not self._make_room(sequence, beginning):
                 return
@@ -282,6 +305,12 @@ class Scheduler:
             self.running.append(sequence)
             self.running.sort(key=lambda running: running.id)
             sequence.phase = Phase.PREFILLING
+
+    def _next_waiting(self, passed_over: set[int]) -> Sequence | None:
+        """Whose turn it is: who was preempted, then the owner with the fewest running, then who came first."""
+        n_running = Counter(running.terms.owner for running in self.running)
+        candidates = (sequence for sequence in self.waiting if sequence.id not in passed_over)
+        return min(candidates, key=lambda one: (not one.was_preempted, n_running[one.terms.owner]), default=None)
 
     def _longest_beginning(self, sequence: Sequence) -> Beginning:
         """The most of a sequence that memory holds; all but its last token, which is evaluated for its logits."""
@@ -349,6 +378,7 @@ class Scheduler:
         sequence.slot = None
         sequence.n_computed = 0
         sequence.phase = Phase.WAITING
+        sequence.was_preempted = True
         self.waiting.appendleft(sequence)
 
 
@@ -359,4 +389,6 @@ def _chunk(n_pending: int, room: int) -> int:
     """
     if n_pending <= room:
         return n_pending
+    if room < MIN_CHUNK:
+        return room
     return room if n_pending - room >= MIN_CHUNK else max(n_pending - MIN_CHUNK, 1)

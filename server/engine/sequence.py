@@ -5,6 +5,7 @@ Knows tokens and counts. Only the engine thread touches it, but for `is_cancelle
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Sequence:
     __slots__ = (
         "_buffer",
         "constraint",
+        "deadline",
         "detokenizer",
         "id",
         "is_cancelled",
@@ -57,12 +59,17 @@ class Sequence:
         "pieces",
         "sampler",
         "slot",
+        "terms",
+        "timeout_s",
+        "was_preempted",
     )
 
     def __init__(self, id: int, request: GenerationRequest, n_ctx: int) -> None:  # noqa: A002 - the field's name
         self.id = id
         self.n_prompt = self.n_tokens = len(request.tokens)
-        self.n_prefix = min(request.n_prefix, self.n_prompt)
+        self.n_prefix = self.n_prompt if request.terms.cache_key else min(request.n_prefix, self.n_prompt)
+        self.terms = request.terms
+        self.timeout_s = self.deadline = math.inf
         limit = n_ctx - self.n_prompt
         self.max_tokens = limit if request.max_tokens is None else min(request.max_tokens, limit)
         self._buffer = np.empty(self.n_prompt + 256, dtype=np.int32)
@@ -73,6 +80,7 @@ class Sequence:
         self.detokenizer = Detokenizer(request.stop)
         self.phase = Phase.WAITING
         self.is_cancelled = False
+        self.was_preempted = False
         self.slot: int | None = None
         self.pieces: list[str] = []
         self.n_computed = 0

@@ -82,10 +82,24 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceTerms:
+    """How a request is served, which changes no answer.
+
+    Requests of different owners take turns. `timeout_s` counts from acceptance. Under a `cache_key` the whole prompt is
+    kept for the next request, in place of what was kept under it before.
+    """
+
+    owner: str = ""
+    timeout_s: float | None = None
+    cache_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One sequence to generate. `max_tokens` None means as many as the context holds.
 
-    The first `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept longest.
+    The first `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept longest,
+    and beyond the process.
     """
 
     tokens: tuple[int, ...]
@@ -95,6 +109,7 @@ class GenerationRequest:
     constraint: Constraint | None = None
     decision: Decision | None = None
     n_prefix: int = 0
+    terms: ServiceTerms = ServiceTerms()
 
 
 class FinishReason(StrEnum):

@@ -96,6 +96,9 @@ class Context:
         self.n_seq_max = n_seq_max
         self.n_outputs_max = int(params.n_outputs_max)
         self.n_vocab = model.n_vocab
+        self.state_format = (
+            f"{model.library.build_info()}, keys {type_k}, values {type_v}, flash attention {flash_attn}"
+        )
         self._rows: NDArray[np.float32] = np.empty((0, self.n_vocab), dtype=np.float32)
         model.attach(self)
 

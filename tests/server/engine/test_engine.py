@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from dataclasses import dataclass
@@ -20,12 +21,21 @@ from server.engine.types import (
     GenerationRequest,
     GenerationUsage,
     SamplingParams,
+    ServiceTerms,
 )
-from server.errors import EngineError
+from server.errors import DeadlineError, EngineError
 
 VOCABULARY = ByteVocabulary()
 COMPILER = GrammarCompiler(VOCABULARY)
 GREEDY = SamplingParams(temperature=0.0)
+
+
+def never_ends(_: int) -> np.ndarray:
+    row = np.zeros(262, dtype=np.float32)
+    row[list(VOCABULARY.eog)] = -100.0
+    return row
+
+
 TOOLS = b"You have these tools: add(n), sub(n). Answer with a call. " * 2
 CALL = """
 start: <tool_call> "\\n" call "\\n" </tool_call>
@@ -346,3 +356,64 @@ def test_the_counts_add_up() -> None:
     assert metrics.cached_tokens == sum(usage.cached for usage in usages)
     assert (metrics.running, metrics.waiting) == (0, 0)
     assert metrics.evaluations == len(engine._runner.batches)
+
+
+def test_a_request_that_takes_too_long_fails_by_itself() -> None:
+    patient, late = (
+        request(b"abc" * 9),
+        dataclasses.replace(request(b"xyz" * 9, max_tokens=200), terms=ServiceTerms(timeout_s=0.3)),
+    )
+    runner = FakeRunner(n_ctx=1024, favour=never_ends)
+    answers = run(make_engine(runner), [patient, late])
+    assert answers[0].error is None
+    assert isinstance(answers[1].error, DeadlineError)
+    assert "0.3 seconds" in answers[1].error.message
+
+
+def test_one_that_still_waits_when_its_time_is_over_fails_too() -> None:
+    engine = make_engine(FakeRunner(n_ctx=1024, favour=never_ends), n_parallel=1)
+    late = dataclasses.replace(request(b"xyz"), terms=ServiceTerms(timeout_s=0.3))
+    answers = run(engine, [request(b"abc", max_tokens=100), late])
+    assert isinstance(answers[1].error, DeadlineError)
+    assert answers[1].text == ""
+
+
+def test_owners_take_turns_however_much_one_of_them_asks() -> None:
+    ends: list[str] = []
+    engine = make_engine(FakeRunner(n_ctx=1024, favour=never_ends), n_parallel=2)
+    sequences = [
+        engine.add(dataclasses.replace(request(bytes([65 + i]) * 9, max_tokens=8), terms=ServiceTerms(owner=owner)))
+        for i, owner in enumerate(["many"] * 6 + ["few"] * 2)
+    ]
+    while engine.has_work:
+        ends += [delivery.sequence.terms.owner for delivery in engine.step() if delivery.is_last]
+    assert len(ends) == len(sequences)
+    assert sorted(ends[:4]) == ["few", "few", "many", "many"] or "few" in ends[:3]
+    assert ends[4:].count("few") == 0
+
+
+def test_a_stream_waits_no_longer_for_another_prompt_than_it_was_promised() -> None:
+    """A clock that charges ten milliseconds a row: chunks must be found that keep the promise."""
+    seconds = 0.0
+    runner = FakeRunner(n_ctx=4096, n_batch=512, favour=never_ends)
+    evaluate = runner._evaluate
+
+    def charge(runs: list) -> None:
+        nonlocal seconds
+        seconds += 0.01 * sum(len(one.tokens) for one in runs)
+        evaluate(runs)
+
+    runner._evaluate = charge
+    engine = Engine(runner, VOCABULARY, n_parallel=4, n_draft=0, max_itl_s=0.25, now=lambda: seconds)
+    stream = engine.add(request(b"abc", max_tokens=150))
+    for _ in range(20):
+        engine.step()
+    prompt = engine.add(request(TOOLS * 9, max_tokens=4))
+    arrived, token_times = seconds, []
+    while prompt.n_generated == 0:
+        n_before = stream.n_generated
+        engine.step()
+        token_times += [seconds] * (stream.n_generated - n_before)
+    gaps = [later - earlier for earlier, later in itertools.pairwise([arrived, *token_times])]
+    assert 0.2 < max(gaps) <= 0.3
+    assert seconds - arrived < 1.2 * 0.01 * (prompt.n_prompt + len(token_times))
