@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from server.bench.command import bench
 from server.config import Config, load_config
 from server.errors import FunctionGateError
 from server.family_commands import families, parse, render
@@ -141,6 +142,7 @@ def _describe(entry: CatalogueEntry, path: Path | None) -> dict[str, object]:
 app.command()(families)
 app.command()(render)
 app.command()(parse)
+app.command()(bench)
 
 
 @app.command()
