@@ -102,8 +102,8 @@ def as_json(workload: Workload, summaries: dict[str, Summary], found: dict[str, 
 
 
 HEAD = (
-    "| workload | server | wall | TTFT p50 | p90 | a request p50 | ITL p50 | worst gap | tokens/s | cached | steps/token"
-    " | peak RSS |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "| workload | server | wall | TTFT p50 | p90 | a request p50 | ITL p50 | worst gap | tokens/s | cached "
+    "| steps/token | peak RSS |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
