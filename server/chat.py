@@ -56,7 +56,8 @@ class ChatRequest:
     `response_format` is None, `{"type": "text"}`, `{"type": "json_object"}` or
     `{"type": "json_schema", "json_schema": {"name": …, "schema": …, "strict": …}}`. `strict_tools` are the names of the
     tools whose schema must be enforced, or the request refused. `call_bias` is added to the logits of the tokens with
-    which a call begins, where an answer may be one or not (None: the service's own).
+    which a call begins, where an answer may be one or not (None: the service's own). `template_kwargs` are variables
+    of the model's chat template; without `thinks` those that keep it from thinking are among them, if it has any.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -70,6 +71,8 @@ class ChatRequest:
     allowed_tools: frozenset[str] | None = None
     strict_tools: frozenset[str] = frozenset()
     call_bias: float | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    thinks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,13 @@ class Chat(Protocol):
 class Render(Protocol):
     """Messages and tools as a prompt: `Family.render`, of the model's family or of its file's own template."""
 
-    def __call__(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> str:
+    def __call__(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        template_kwargs: Mapping[str, Any],
+    ) -> str:
         """The prompt. Raises `TemplateRequestError` and `TemplateFileError`."""
         ...
 
@@ -226,8 +235,9 @@ def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
     # With tool_choice "none" the model is not shown what it must not call; a narrower choice leaves the prompt, and
     # with it the cached prefix, as it is.
     tools = () if request.tool_choice == "none" else request.tools
+    thinking = {} if request.thinks else family.without_thinking
     try:
-        return render(request.messages, tools)
+        return render(request.messages, tools, template_kwargs={**thinking, **request.template_kwargs})
     except TemplateRequestError as error:
         raise RequestError(error.message, param=error.param) from error
     except TemplateFileError as error:

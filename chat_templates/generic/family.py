@@ -17,6 +17,7 @@ from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.bare import BareCall
 from chat_templates.render import (
+    NO_KWARGS,
     ArgumentsAs,
     Message,
     Renderer,
@@ -64,6 +65,7 @@ class GenericFamily(Family):
         *,
         add_generation_prompt: bool = True,
         today: date | None = None,
+        template_kwargs: Mapping[str, Any] = NO_KWARGS,
     ) -> str:
         """See `Family.render`. A template that refuses a system turn gets it as the beginning of the user's."""
         turns = _plain_turns(normalise_messages(messages, self.arguments_as), normalise_tools(tools))
@@ -75,12 +77,13 @@ class GenericFamily(Family):
         }
         day = today or date.today()  # noqa: DTZ011  the user's day
         try:
-            return self.renderer(self.template, variables, today=day)
+            return self.renderer(self.template, variables, today=day, template_kwargs=template_kwargs)
         except TemplateFileError:
             merged = _without_system_turn(turns)
             if merged == turns:
                 raise
-            return self.renderer(self.template, {**variables, "messages": merged}, today=day)
+            variables["messages"] = merged
+            return self.renderer(self.template, variables, today=day, template_kwargs=template_kwargs)
 
 
 def _plain_turns(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ QWEN3 = Family(
     absent=("<function=", "<parameter="),
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
     special_tokens=frozenset({"<tool_call>", "</tool_call>", "<think>", "</think>"}),
+    without_thinking={"enable_thinking": False},
     example_model="Qwen/Qwen3-0.6B-GGUF",
     evidence="S",
 )

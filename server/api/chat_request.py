@@ -34,6 +34,8 @@ def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int) -> ChatRequest:
         max_tokens=one_of(wanted, "max_completion_tokens", "max_tokens"),
         stop=tuple(wanted.stop or ()),
         call_bias=wanted.call_bias,
+        template_kwargs=wanted.chat_template_kwargs or {},
+        thinks=wanted.reasoning_effort != "none",
         strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )
 

@@ -11,6 +11,7 @@ from chat_templates import get_family
 from server.chat import ChatRequest, ChatService, fold
 from server.engine.async_engine import AsyncEngine
 from server.engine.types import SamplingParams
+from server.errors import RequestError
 
 MESSAGES = ({"role": "user", "content": "hi"},)
 TOOLS = tuple(tools_named("alpha", "beta", "gamma"))
@@ -83,3 +84,17 @@ async def test_a_call_bias_means_nothing_where_there_is_no_choice(answer):
             unbiased.content,
             [c.name for c in unbiased.tool_calls],
         )
+
+
+async def test_thinking_is_switched_off_where_a_template_can(engine):
+    def n_prompt(**fields):
+        generation, _ = ChatService(engine, get_family(fields.pop("family")))._prepare(ChatRequest(MESSAGES, **fields))
+        return len(generation.tokens)
+
+    off = {"template_kwargs": {"enable_thinking": False}}
+    assert n_prompt(family="qwen3", thinks=False) == n_prompt(family="qwen3", **off) > n_prompt(family="qwen3")
+    assert n_prompt(family="qwen3", thinks=False, template_kwargs={"enable_thinking": True}) == n_prompt(family="qwen3")
+    assert n_prompt(family="qwen2.5", thinks=False) == n_prompt(family="qwen2.5")
+    with pytest.raises(RequestError, match="it knows: none") as caught:
+        n_prompt(family="qwen2.5", **off)
+    assert caught.value.param == "chat_template_kwargs.enable_thinking"
