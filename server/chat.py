@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from chat_templates import (
@@ -190,17 +190,23 @@ class ChatService:
             max_tokens=request.max_tokens,
             stop=request.stop,
             constraint=constraint,
-            decision=self._decision(request),
+            decision=self._decision(request, schemas),
         )
         return generation_request, schemas
 
-    def _decision(self, request: ChatRequest) -> Decision | None:
-        """The offset of calls, where the answer may be one or not."""
+    def _decision(self, request: ChatRequest, schemas: EnforcedSchemas) -> Decision | None:
+        """The offset of calls, where the answer may be one or not.
+
+        A positive one commits: an answer that begins as a call is held to the grammar of `required`. Small models that
+        are pushed to begin with a brace write JSON after it that is no call.
+        """
         bias = self._call_bias if request.call_bias is None else request.call_bias
         tools = _callable_tools(request)
         if not (bias and tools and request.tool_choice == "auto"):
             return None
-        return self._decision_tokens.decision(self._family.call_beginnings(tools), bias)
+        required = replace(request, tool_choice="required", response_format=None)
+        commitment = self._compile(required, replace(schemas, response=None)) if bias > 0 else None
+        return self._decision_tokens.decision(self._family.call_beginnings(tools), bias, commitment)
 
     def _constraint(self, request: ChatRequest, schemas: EnforcedSchemas) -> tuple[Constraint | None, EnforcedSchemas]:
         """The constraint of an answer, and the schemas as it enforces them: fewer than given if some do not compile."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
@@ -56,7 +58,9 @@ async def test_a_call_bias_decides_whether_an_answer_begins_as_a_call(answer):
     for seed in range(5):
         sampling = SamplingParams(seed=seed)
         biased = await answer(call_bias=100.0, sampling=sampling)
-        assert biased.tool_calls or biased.content.lstrip().startswith(("<", "{", "[", "`"))
+        assert biased.tool_calls
+        assert not biased.content
+        assert all(json.loads(call.arguments) is not None for call in biased.tool_calls[:-1])
         text = (await answer(call_bias=-100.0, sampling=sampling)).content or ""
         assert not text.lstrip().startswith(("<", "{", "[", "`"))
 
@@ -73,6 +77,8 @@ def test_a_request_overrides_the_services_call_bias(engine):
     assert own.offset == -3.0
     assert biased.tokens == own.tokens != ()
     assert decision(call_bias=0.0) is None
+    assert biased.commitment is not None
+    assert own.commitment is None
 
 
 async def test_a_call_bias_means_nothing_where_there_is_no_choice(answer):
