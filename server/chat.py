@@ -42,7 +42,7 @@ from server.errors import RequestError
 from server.prompt import tokenize_prompt
 from server.schema_fault import without_faults
 from server.schema_warning import SchemaWarning
-from server.unenforced_calls import UnenforcedCalls
+from server.unenforced import Unenforced
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -284,7 +284,7 @@ class ChatStream:
         self._generation = generation
         self._parser = parser
         self._schemas = schemas
-        self._unenforced = UnenforcedCalls(schemas)
+        self._unenforced = Unenforced(schemas)
         self._ready: deque[ChatDelta] = deque()
         self._has_calls = False
 
@@ -307,6 +307,8 @@ class ChatStream:
             events += self._parser.finish(cut=True)
         for event in events:
             self._ready.extend(self._deltas(event))
+        if chunk.finish_reason is FinishReason.STOP:
+            self._unenforced.end_content()
         if chunk.finish_reason is not None:
             found = await asyncio.to_thread(self._unenforced.warnings) if self._unenforced else ()
             self._ready.append(
@@ -320,6 +322,7 @@ class ChatStream:
     def _deltas(self, event: Event) -> list[ChatDelta]:
         match event:
             case ContentDelta(text):
+                self._unenforced.add_content(text)
                 return [ChatDelta(content=text)]
             case ReasoningDelta(text):
                 return [ChatDelta(reasoning=text)]
