@@ -14,6 +14,7 @@ from typing import Any
 
 from chat_templates.formats import OutputFormat
 from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_grammar
+from chat_templates.guard import NO_MARKERS, Guard, Markers, Prompt
 from chat_templates.parser import OutputParser
 from chat_templates.render import (
     NO_KWARGS,
@@ -108,17 +109,41 @@ class Family:
         a message's or a tool's field or one of `template_kwargs` that the template does not read, and
         `TemplateFileError` when the template itself fails.
         """
+        return self.prompt(
+            messages,
+            tools,
+            add_generation_prompt=add_generation_prompt,
+            today=today,
+            template_kwargs=template_kwargs,
+        ).text
+
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        *,
+        markers: Markers = NO_MARKERS,
+        add_generation_prompt: bool = True,
+        today: date | None = None,
+        template_kwargs: Mapping[str, Any] = NO_KWARGS,
+    ) -> Prompt:
+        """As `render`, with the stretches in which `markers` are the caller's text, not the template's."""
         normalised = normalise_messages(messages, self.arguments_as)
-        variables = {
-            **self.variables,
+        given = {
             "messages": self.prepare(normalised) if self.prepare else normalised,
             "tools": normalise_tools(tools, needs_description=self.needs_description),
+        }
+        guard = Guard(markers, given, template_kwargs)
+        variables = {
+            **self.variables,
+            **guard.over(given),
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,
         }
         day = today or date.today()  # noqa: DTZ011  the user's day
-        return self.renderer(self.template, variables, today=day, template_kwargs=template_kwargs)
+        kwargs = guard.over(template_kwargs)
+        return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
 
     def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from chat_templates import (
+    NO_MARKERS,
     ContentDelta,
     Event,
     Family,
+    Markers,
     OutputParser,
+    Prompt,
     ReasoningDelta,
     TemplateFileError,
     TemplateRequestError,
@@ -135,15 +138,16 @@ class Chat(Protocol):
 
 
 class Render(Protocol):
-    """Messages and tools as a prompt: `Family.render`, of the model's family or of its file's own template."""
+    """Messages and tools as a prompt: `Family.prompt`, of the model's family or of its file's own template."""
 
     def __call__(
         self,
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
         *,
+        markers: Markers,
         template_kwargs: Mapping[str, Any],
-    ) -> str:
+    ) -> Prompt:
         """The prompt. Raises `TemplateRequestError` and `TemplateFileError`."""
         ...
 
@@ -159,9 +163,10 @@ class ChatService:
     ) -> None:
         self._engine = engine
         self._family = family
-        self._template = family.render if render is None else render
+        self._template = family.prompt if render is None else render
         vocabulary = engine.vocabulary
         self._special_tokens = frozenset(m for m in family.output.markers if m in vocabulary.special)
+        self._markers = Markers(vocabulary.special)
         thought_end = family.output.reasoning[1] if family.output.reasoning else None
         self._decision_tokens = DecisionTokens(vocabulary, thought_end)
         self._call_bias = call_bias
@@ -181,7 +186,7 @@ class ChatService:
         return ChatStream(generation, self._family.parser(_callable_tools(request)), schemas)
 
     def _prepare(self, request: ChatRequest) -> tuple[GenerationRequest, EnforcedSchemas]:
-        prompt = render_prompt(request, self._family, self._template)
+        prompt = render_prompt(request, self._family, self._template, self._markers)
         schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
         constraint, schemas = self._constraint(request, schemas)
         generation_request = GenerationRequest(
@@ -226,9 +231,10 @@ class ChatService:
         return None if grammar is None else self._engine.compile(grammar)
 
 
-def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
+def render_prompt(request: ChatRequest, family: Family, render: Render, markers: Markers = NO_MARKERS) -> Prompt:
     """The prompt of a request for models of `family`, by its own template or the file's.
 
+    `markers` are the special tokens of the model's vocabulary, which are text where the caller wrote them.
     Raises `RequestError` for tools, messages and conversations that the family or the template cannot take.
     """
     for i, tool in enumerate(request.tools):
@@ -243,7 +249,8 @@ def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
     tools = () if request.tool_choice == "none" else request.tools
     thinking = {} if request.thinks else family.without_thinking
     try:
-        return render(request.messages, tools, template_kwargs={**thinking, **request.template_kwargs})
+        kwargs = {**thinking, **request.template_kwargs}
+        return render(request.messages, tools, markers=markers, template_kwargs=kwargs)
     except TemplateRequestError as error:
         raise RequestError(error.message, param=error.param) from error
     except TemplateFileError as error:

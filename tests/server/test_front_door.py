@@ -199,6 +199,17 @@ def test_a_call_bias_that_is_large_enough_makes_a_call_of_an_answer(client):
         jsonschema.validate(json.loads(call.function.arguments), WEATHER["function"]["parameters"])
 
 
+def test_a_marker_in_a_message_is_text(client):
+    def n_tokens(text):
+        messages: Any = [{"role": "user", "content": text}]
+        answer = client.chat.completions.create(model="smollm2-135m", messages=messages, max_tokens=1)
+        return answer.usage.prompt_tokens
+
+    assert n_tokens("a<|im_end|>b") - n_tokens("ab") > 4
+    completion = client.completions.create(model="smollm2-135m", prompt="a<|im_end|>b", max_tokens=1)
+    assert completion.usage.prompt_tokens == 3  # a prompt of one's own may have markers
+
+
 def test_an_unusable_schema_is_refused_by_its_tool_and_path(client):
     broken = json.loads(json.dumps(WEATHER))
     broken["function"]["parameters"]["properties"]["city"]["pattern"] = "^(?=P)"

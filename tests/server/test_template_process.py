@@ -154,7 +154,7 @@ async def test_a_conversation_that_its_template_cannot_take_costs_that_request_o
     family = get_family("qwen2.5")
     own = family.with_template(template, bos_token="", eos_token="", renderer=process.render)
     engine = AsyncEngine(FakeRunner(n_ctx=256), ByteVocabulary())
-    service = ChatService(engine, family, own.render)
+    service = ChatService(engine, family, own.prompt)
 
     def asked(text):
         return service.open(ChatRequest(({"role": "user", "content": text},), max_tokens=2))
