@@ -43,7 +43,8 @@ class Family:
     are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
     text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
     `needs_description`: the template fails on a tool without one. `without_thinking` are the template's variables that
-    keep the model from thinking, empty where there is no such switch. `renderer` runs the template; a template that
+    keep the model from thinking, empty where there is no such switch. `call_id_size` is how many letters and digits the
+    format wants of a call's id, None where any id will do. `renderer` runs the template; a template that
     comes from a file needs one that holds it within limits.
     """
 
@@ -65,6 +66,7 @@ class Family:
     evidence: str = ""
     needs_description: bool = False
     without_thinking: Mapping[str, Any] = field(default_factory=dict)
+    call_id_size: int | None = None
     renderer: Renderer = field(default=render_template, repr=False, compare=False)
 
     def matches(self, chat_template: str) -> bool:

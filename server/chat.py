@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import string
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,8 @@ from server.prompt import tokenize_prompt
 from server.schema_fault import without_faults
 from server.schema_warning import SchemaWarning
 from server.unenforced import Unenforced
+
+_LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -183,7 +186,8 @@ class ChatService:
         generation_request, schemas = await asyncio.to_thread(self._prepare, request)
         generation = self._engine.submit(generation_request)
         self._degradations.update(warning.keyword for warning in schemas.warnings if warning.keyword is not None)
-        return ChatStream(generation, self._family.parser(_callable_tools(request)), schemas)
+        parser = self._family.parser(_callable_tools(request))
+        return ChatStream(generation, parser, schemas, self._family.call_id_size)
 
     def _prepare(self, request: ChatRequest) -> tuple[GenerationRequest, EnforcedSchemas]:
         prompt = render_prompt(request, self._family, self._template, self._markers)
@@ -287,8 +291,11 @@ class ChatStream:
     A class and not an async generator: closing a generator that was never started runs none of its code.
     """
 
-    def __init__(self, generation: Generation, parser: OutputParser, schemas: EnforcedSchemas) -> None:
+    def __init__(
+        self, generation: Generation, parser: OutputParser, schemas: EnforcedSchemas, call_id_size: int | None
+    ) -> None:
         self._generation = generation
+        self._call_id_size = call_id_size
         self._parser = parser
         self._schemas = schemas
         self._unenforced = Unenforced(schemas)
@@ -335,7 +342,7 @@ class ChatStream:
                 return [ChatDelta(reasoning=text)]
             case ToolCallStart(index, name, call_id):
                 self._has_calls = True
-                new_id = call_id or f"call_{secrets.token_hex(12)}"
+                new_id = call_id or _new_id(self._call_id_size)
                 self._unenforced.start(index, name, new_id)
                 return [ChatDelta(tool_call=ToolCallDelta(index, new_id, name))]
             case ToolCallArguments(index, text):
@@ -352,6 +359,13 @@ class ChatStream:
         if reason is FinishReason.LENGTH:
             return "length"
         return "tool_calls" if self._has_calls else "stop"
+
+
+def _new_id(size: int | None) -> str:
+    """An id for a call of which the model told none, as its format wants ids in history: they come back there."""
+    if size is None:
+        return f"call_{secrets.token_hex(12)}"
+    return "".join(secrets.choice(_LETTERS_AND_DIGITS) for _ in range(size))
 
 
 async def fold(deltas: AsyncIterator[ChatDelta]) -> ChatResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from byte_vocabulary import ByteVocabulary
@@ -104,3 +105,15 @@ async def test_thinking_is_switched_off_where_a_template_can(engine):
     with pytest.raises(RequestError, match="it knows: none") as caught:
         n_prompt(family="qwen2.5", **off)
     assert caught.value.param == "chat_template_kwargs.enable_thinking"
+
+
+@pytest.mark.parametrize("family_id", ["mistral-nemo", "mistral-small-3.2"])
+async def test_an_id_that_the_model_does_not_tell_in_time_can_be_sent_back_as_it_is(family_id, engine):
+    family = get_family(family_id)
+    request = ChatRequest(MESSAGES, TOOLS, tool_choice="required", parallel_tool_calls=False, max_tokens=120)
+    (call,) = (await fold(await ChatService(engine, family).open(request))).tool_calls
+    function = {"name": call.name, "arguments": call.arguments}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": call.id, "function": function}]}
+    history = [*MESSAGES, called, {"role": "tool", "tool_call_id": call.id, "content": "7"}]
+    assert re.fullmatch("[a-zA-Z0-9]{9}", call.id)
+    assert family.render(history, TOOLS).count(call.id) == 2
