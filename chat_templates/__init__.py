@@ -30,16 +30,20 @@ from chat_templates.events import (
     merge,
 )
 from chat_templates.family import Family
+from chat_templates.guard import NO_MARKERS, Markers, Prompt
 from chat_templates.parser import OutputParser
 
 __all__ = [
     "FAMILIES",
+    "NO_MARKERS",
     "ChatTemplateError",
     "ContentDelta",
     "Event",
     "Family",
+    "Markers",
     "OutputParser",
     "ParsedMessage",
+    "Prompt",
     "ReasoningDelta",
     "TemplateFileError",
     "TemplateRequestError",

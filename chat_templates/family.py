@@ -14,8 +14,10 @@ from typing import Any
 
 from chat_templates.formats import OutputFormat
 from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_grammar
+from chat_templates.guard import NO_MARKERS, Guard, Markers, Prompt
 from chat_templates.parser import OutputParser
 from chat_templates.render import (
+    NO_KWARGS,
     ArgumentsAs,
     Message,
     Renderer,
@@ -40,8 +42,10 @@ class Family:
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
     are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
     text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
-    `needs_description`: the template fails on a tool without one. `renderer` runs the template; a template that comes
-    from a file needs one that holds it within limits.
+    `needs_description`: the template fails on a tool without one. `without_thinking` are the template's variables that
+    keep the model from thinking, empty where there is no such switch. `call_id_size` is how many letters and digits the
+    format wants of a call's id, None where any id will do. `renderer` runs the template; a template that
+    comes from a file needs one that holds it within limits.
     """
 
     id: str
@@ -61,6 +65,8 @@ class Family:
     example_model: str = ""
     evidence: str = ""
     needs_description: bool = False
+    without_thinking: Mapping[str, Any] = field(default_factory=dict)
+    call_id_size: int | None = None
     renderer: Renderer = field(default=render_template, repr=False, compare=False)
 
     def matches(self, chat_template: str) -> bool:
@@ -96,22 +102,50 @@ class Family:
         *,
         add_generation_prompt: bool = True,
         today: date | None = None,
+        template_kwargs: Mapping[str, Any] = NO_KWARGS,
     ) -> str:
         """The exact prompt text of a conversation, BOS text included where the family prints it.
 
-        `today` is the date for templates that print one (default: the system's). Raises `TemplateRequestError` naming
-        a message's or a tool's field, and `TemplateFileError` when the template itself fails.
+        `today` is the date for templates that print one (default: the system's). `template_kwargs` are further
+        variables that the template reads, Qwen3's `enable_thinking` for example. Raises `TemplateRequestError` naming
+        a message's or a tool's field or one of `template_kwargs` that the template does not read, and
+        `TemplateFileError` when the template itself fails.
         """
+        return self.prompt(
+            messages,
+            tools,
+            add_generation_prompt=add_generation_prompt,
+            today=today,
+            template_kwargs=template_kwargs,
+        ).text
+
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None = None,
+        *,
+        markers: Markers = NO_MARKERS,
+        add_generation_prompt: bool = True,
+        today: date | None = None,
+        template_kwargs: Mapping[str, Any] = NO_KWARGS,
+    ) -> Prompt:
+        """As `render`, with the stretches in which `markers` are the caller's text, not the template's."""
         normalised = normalise_messages(messages, self.arguments_as)
-        variables = {
-            **self.variables,
+        given = {
             "messages": self.prepare(normalised) if self.prepare else normalised,
             "tools": normalise_tools(tools, needs_description=self.needs_description),
+        }
+        guard = Guard(markers, given, template_kwargs)
+        variables = {
+            **self.variables,
+            **guard.over(given),
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,
         }
-        return self.renderer(self.template, variables, today=today or date.today())  # noqa: DTZ011  the user's day
+        day = today or date.today()  # noqa: DTZ011  the user's day
+        kwargs = guard.over(template_kwargs)
+        return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
 
     def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""

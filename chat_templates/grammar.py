@@ -11,6 +11,7 @@ may only go on with calls, or end: small models ramble there, at a decode step a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,9 @@ from typing import Any
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.form import CallForm, Function
 from chat_templates.json_calls import object_head
-from chat_templates.lark import LarkGrammar, lark_regex, quoted
-from chat_templates.pretty import pretty_arguments
-from chat_templates.schema import arguments_schema, content_schema, open_spaced
+from chat_templates.lark import LarkGrammar, quoted
+from chat_templates.layout import indented_arguments, open_arguments
+from chat_templates.schema import arguments_schema, content_schema
 from chat_templates.tape import CALL_KEYS
 
 ToolChoice = str | Mapping[str, Any]
@@ -33,9 +34,11 @@ NEAR_MISS_BEGINNINGS = (
 # What may stand before the name in an object that is a call: models copy `"type": "function"` from the tools list.
 _BEFORE_NAME = r'("(type|id)"\s{0,4}:\s{0,4}"[^"]{0,64}"\s{0,4},\s{0,16})?"name"\s{0,4}:\s{0,4}'
 # The white space after the opening brace tells how the model will print the rest. The three exclude one another.
-_ON_ONE_LINE = r"\{ {0,2}"
-_INDENTED = r"\{\n  "
-_OTHERWISE = r"\{(\n{2,4} {0,16}|\n ?| {3,16}|\n {3,16}|\s{0,4}\t\s{0,4})"
+_BEGINNINGS = {
+    "ON_ONE_LINE": r"\{ {0,2}",
+    "INDENTED": r"\{\n  ",
+    "OTHERWISE": r"\{(\n{2,4} {0,16}|\n ?| {3,16}|\n {3,16}|\s{0,4}\t\s{0,4})",
+}
 _ARGUMENTS_KEY = r'\s{0,4},\s{0,16}"(' + "|".join(CALL_KEYS) + r')"\s{0,4}:'
 # Between near-miss calls: only what promises another call. A line break does not: small models end their turn with one,
 # and a second call forced after it would be invented. Bounded, so that a model cannot idle here.
@@ -158,18 +161,20 @@ class _Answer:
         The rest is printed as the object began: on one line, indented by two, or as the model likes.
         """
         grammar = self.grammar
+        for name, beginning in _BEGINNINGS.items():
+            grammar.rule(name, f"/(.|\\n)*{beginning}{_BEFORE_NAME}/")
+        grammar.rule("ARGUMENTS_KEY", f"/{_ARGUMENTS_KEY}/")
+        grammar.rule("CLOSING_BRACE", r"/\s{0,16}\}/")
         bodies = []
         for function in self.functions:
-            trigger = _BEFORE_NAME + lark_regex(f'"{function["name"]}"') + _ARGUMENTS_KEY
+            name = quoted(json.dumps(function["name"], ensure_ascii=False))
             schema = arguments_schema(function.get("parameters"))
-            pretty = pretty_arguments(schema, grammar.numbered, indent=2)
             rests = {
-                _ON_ONE_LINE: f'{grammar.arguments(function)} "}}"',
-                _INDENTED: f'{pretty} "\\n}}"',
-                _OTHERWISE: f"{grammar.json(open_spaced(schema))} CLOSING_BRACE",
+                "ON_ONE_LINE": f'{grammar.arguments(function)} "}}"',
+                "INDENTED": f'{indented_arguments(schema, grammar, depth=1)} "\\n}}"',
+                "OTHERWISE": f"{open_arguments(schema, grammar)} CLOSING_BRACE",
             }
             for beginning, rest in rests.items():
-                head = grammar.numbered(f"/(.|\\n)*{beginning}{trigger}/", options="[lazy]")
+                head = grammar.numbered(f"{beginning} {name} ARGUMENTS_KEY", options="[lazy]")
                 bodies.append(f'{head} " " {rest}')
-        grammar.rule("CLOSING_BRACE", r"/\s{0,16}\}/")
         return " | ".join(bodies)

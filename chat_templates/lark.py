@@ -40,6 +40,10 @@ class LarkGrammar:
         """Add a rule under a name of its own; returns the name."""
         return self.rule(f"r{len(self._rules)}", body, options=options)
 
+    def shared(self, body: str) -> str:
+        """The numbered rule with this body, made once."""
+        return self.once(body, lambda: self.numbered(body))
+
     def once(self, key: str, make: Callable[[], str]) -> str:
         """The rule that `make` adds, the first time that this key is asked for."""
         if key not in self._made:
@@ -47,8 +51,8 @@ class LarkGrammar:
         return self._made[key]
 
     def json(self, schema: Mapping[str, Any]) -> str:
-        """A rule for values of this schema."""
-        return self.numbered("%json " + json.dumps(schema, ensure_ascii=False))
+        """The rule for values of this schema, made once."""
+        return self.shared("%json " + json.dumps(schema, ensure_ascii=False))
 
     def literal(self, text: str) -> str:
         """Text as Lark strings, its special tokens as tokens."""

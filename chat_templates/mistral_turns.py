@@ -13,7 +13,8 @@ from typing import Any
 
 from chat_templates.errors import TemplateRequestError
 
-_ID = re.compile(r"[a-zA-Z0-9]{9}")
+ID_SIZE = 9
+_ID = re.compile(rf"[a-zA-Z0-9]{{{ID_SIZE}}}")
 
 Messages = list[dict[str, Any]]
 
@@ -80,4 +81,4 @@ def _with_short_ids(messages: Messages) -> Messages:
 
 
 def _short_id(call_id: str) -> str:
-    return call_id if _ID.fullmatch(call_id) else hashlib.sha256(call_id.encode()).hexdigest()[:9]
+    return call_id if _ID.fullmatch(call_id) else hashlib.sha256(call_id.encode()).hexdigest()[:ID_SIZE]

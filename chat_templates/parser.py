@@ -16,10 +16,11 @@ from functools import partial
 from chat_templates.events import Event
 from chat_templates.formats import OutputFormat
 from chat_templates.json_calls import read_end_tag
-from chat_templates.tape import FENCE, MAX_HELD, Ends, OfferedNames, ParserState, Reading, read_until
+from chat_templates.tape import FENCE, MAX_HELD, Ends, OfferedNames, ParserState, Reading, follows, read_until
 
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 NO_OBJECT = r"\{(?=[^\s\"'])"  # a brace in prose or code, not worth an attempt
+NO_FENCE = f"{FENCE}(?=`)"  # nor is a fence of more than three, of which the last ones count
 
 
 class OutputParser:
@@ -33,7 +34,10 @@ class OutputParser:
         self._tape = self._state.tape
         self._answer = self._state.answer
         self._openings = output.call.openings(offered)
-        self._markers = Ends(_markers(output, offered), exempt=NO_OBJECT)
+        self._markers = Ends(_markers(output, offered), exempt=_exempt(output))
+        thought_end = output.reasoning[1] if output.reasoning else ""
+        self._thought_ends = Ends(filter(None, (thought_end, *self._openings)))
+        self._thought_end = Ends(filter(None, (thought_end,)))
         self._no_end_before = 0
         self._machine = self._read()
         next(self._machine)
@@ -101,7 +105,7 @@ class OutputParser:
     def _reasoning(self, end: str) -> Reading[None]:
         """Stream reasoning, but hold it from a call's marker on: in a block that is never closed it is a call."""
         yield from self._skip_space()
-        ends = Ends((end, *self._openings))
+        ends = self._thought_ends
         while True:
             space, marker = yield from read_until(self._tape, ends, self._answer.reasoning)
             if marker is None:
@@ -124,11 +128,15 @@ class OutputParser:
         held = ""
         if self._tape.position < self._no_end_before:
             return held
-        while len(held) < MAX_HELD and not held.endswith(end):
-            c = yield from self._tape.next()
-            if c is None:
+        while len(held) < MAX_HELD:
+            run = self._tape.run(self._thought_end.plain)
+            self._tape.give_back(run[MAX_HELD - len(held) :])
+            held += run[: MAX_HELD - len(held)]
+            n = len(end) if (yield from follows(self._tape, end)) else 1
+            for _ in range(n):
+                held += (yield from self._tape.next()) or ""
+            if n > 1 or self._tape.is_at_end:
                 break
-            held += c
         if not held.endswith(end):
             self._no_end_before = self._tape.position
         return held
@@ -152,6 +160,11 @@ class OutputParser:
         self._tape.give_back(c)
         if (yield from self._format.call.read_unmarked(self._state, opening + space, end=FENCE)):
             yield from read_end_tag(self._state, FENCE)
+
+
+def _exempt(output: OutputFormat) -> str:
+    """What begins like a marker and is known to be none by the character after it."""
+    return "|".join(filter(None, (NO_OBJECT, NO_FENCE, output.call.no_opening)))
 
 
 def _markers(output: OutputFormat, offered: OfferedNames) -> tuple[str, ...]:

@@ -236,7 +236,7 @@ class PythonScanner:
         return pending
 
     def _tell(self, text: str, state: Callable[[str], Scan]) -> Scan:
-        self._out += self._take_pending() + text
+        self._out += self._take_pending() + text if self._pending else text
         self._state = state
         return Scan.MORE
 

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from datetime import date
 from enum import Enum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NoReturn, Protocol
 
 import jinja2
 import jinja2.exceptions
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
@@ -28,6 +30,8 @@ Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+KWARGS_PARAM = "chat_template_kwargs"
+NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
 
 
 class ArgumentsAs(Enum):
@@ -234,18 +238,46 @@ class ChatTemplate:
     """A compiled template for one day. Raises `TemplateFileError` if it does not compile."""
 
     def __init__(self, source: str, today: date) -> None:
+        env = environment(today)
         with _told_as_its_own():
-            self._template = environment(today).from_string(source)
+            self._template = env.from_string(source)
+            self._names = _read_from_outside(env.parse(source)) - frozenset(env.globals)
 
-    def render(self, variables: Mapping[str, Any]) -> str:
-        """The prompt. Raises `TemplateFileError` when the template does not run on these variables."""
+    def render(self, variables: Mapping[str, Any], template_kwargs: Mapping[str, Any] = NO_KWARGS) -> str:
+        """The prompt. `template_kwargs` are the caller's own variables.
+
+        Raises `TemplateFileError` when the template does not run on these variables, and `TemplateRequestError` for a
+        name in `template_kwargs` that the template does not read, or that is one of `variables`.
+        """
+        known = sorted(self._names - variables.keys())
+        for name in template_kwargs:
+            if name not in known:
+                raise TemplateRequestError(
+                    f"{KWARGS_PARAM}.{name} is not known to this model's template; it knows: "
+                    f"{', '.join(known) or 'none'}.",
+                    param=f"{KWARGS_PARAM}.{name}",
+                )
         with _told_as_its_own():
-            return self._template.render(**variables)
+            return self._template.render({**template_kwargs, **variables})
 
 
-def render_template(source: str, variables: Mapping[str, Any], *, today: date) -> str:
-    """A trusted template's prompt. Raises `TemplateFileError` when it does not compile or does not run."""
-    return _compiled(source, today).render(variables)
+def _read_from_outside(template: jinja2.nodes.Template) -> frozenset[str]:
+    """The variables that a template reads and does not set, or asks whether they were set."""
+    names = jinja2.meta.find_undeclared_variables(template)
+    own = {name.name for name in template.find_all(jinja2.nodes.Name) if name.ctx == "store"}
+    asked = {
+        test.node.name
+        for test in template.find_all(jinja2.nodes.Test)
+        if test.name in ("defined", "undefined") and isinstance(test.node, jinja2.nodes.Name)
+    }
+    return frozenset(names - (own - asked))
+
+
+def render_template(
+    source: str, variables: Mapping[str, Any], *, today: date, template_kwargs: Mapping[str, Any] = NO_KWARGS
+) -> str:
+    """A trusted template's prompt; raises as `ChatTemplate` does."""
+    return _compiled(source, today).render(variables, template_kwargs)
 
 
 @lru_cache(maxsize=8)  # a server has one family and one day; compiling takes a hundred times as long as rendering
@@ -256,7 +288,9 @@ def _compiled(source: str, today: date) -> ChatTemplate:
 class Renderer(Protocol):
     """`render_template`, or what does the same for templates that are not trusted."""
 
-    def __call__(self, source: str, variables: Mapping[str, Any], *, today: date) -> str:
+    def __call__(
+        self, source: str, variables: Mapping[str, Any], *, today: date, template_kwargs: Mapping[str, Any] = NO_KWARGS
+    ) -> str:
         """The prompt; see `render_template`."""
         ...
 

@@ -54,6 +54,11 @@ def one_line(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**schema, "x-guidance": _CANONICAL}
 
 
+def scalar(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of values that have no white space around parts of theirs."""
+    return {**schema, "x-guidance": _ESCAPES}
+
+
 def open_spaced(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with any white space that JSON allows, in moderation: a model may not idle in it."""
     return {**schema, "x-guidance": _OPEN}

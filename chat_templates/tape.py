@@ -6,7 +6,7 @@ Knows no format. Law: readers see characters only, so no reader can tell how the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -82,6 +82,21 @@ class Tape:
         c = self._text[self._at]
         self._at += 1
         return c
+
+    def scan(self, scanner: Scanner) -> tuple[str, bool]:
+        """The characters at hand that belong to the scanner's value, and whether there it ends or cannot go on."""
+        text, at, push, scan = self._text, self._at, scanner.push, Scan.MORE
+        while at < len(text):
+            scan = push(text[at])
+            if scan is Scan.INVALID:
+                break
+            at += 1
+            if scan is not Scan.MORE:
+                break
+            if (plain := scanner.plain.match(text, at)) is not None:
+                at = plain.end()
+        self._at, start = at, self._at
+        return text[start:at], scan is not Scan.MORE
 
     def run(self, plain: re.Pattern[str]) -> str:
         """The characters at hand that `plain` matches, none if the next one does not or has not arrived."""
@@ -279,15 +294,14 @@ def ends_here(state: ParserState) -> Reading[bool]:
 
 def json_as_content(tape: Tape, answer: Answer, scanner: Scanner) -> Reading[None]:
     """The rest of a JSON value that is no call, up to its end or to where it stops being JSON."""
-    while scanner.depth:
-        answer.content(tape.run(scanner.plain))
+    is_over = not scanner.depth
+    while not is_over:
         c = yield from tape.next()
         if c is None:
             return
-        if scanner.push(c) is Scan.INVALID:
-            tape.give_back(c)
-            return
-        answer.content(c)
+        tape.give_back(c)
+        text, is_over = tape.scan(scanner)
+        answer.content(text)
 
 
 class Ends:
@@ -301,10 +315,8 @@ class Ends:
     def __init__(self, texts: Iterable[str], *, exempt: str | None = None) -> None:
         self.texts = frozenset(texts)
         self._prefixes = frozenset(text[:n] for text in self.texts for n in range(1, len(text)))
-        firsts = "".join(re.escape(text[0]) for text in sorted(self.texts))
-        others = f"[^{firsts}]" if firsts else r"(?s:.)"
-        self.plain = re.compile(f"(?:{others}|{exempt})+" if exempt else f"{others}+")
-        """Characters with which no end begins."""
+        self.plain = re.compile(f"(?:{'|'.join(filter(None, (*_no_beginnings(self.texts), exempt)))})+")
+        """Characters with which no end begins, as far as the character after them tells."""
 
     def may_begin_with(self, text: str) -> bool:
         """Whether more text could make this one of the ends, or a longer one."""
@@ -313,6 +325,17 @@ class Ends:
     def at_start_of(self, text: str) -> str | None:
         """The longest end with which this text begins."""
         return next((text[:n] for n in range(len(text), 0, -1) if text[:n] in self.texts), None)
+
+
+def _no_beginnings(texts: frozenset[str]) -> Iterator[str]:
+    """Regular expressions of single characters with which none of these texts begins."""
+    seconds: dict[str, set[str]] = {}
+    for text in sorted(texts):
+        seconds.setdefault(text[0], set()).add(text[1:2])
+    yield f"[^{''.join(map(re.escape, seconds))}]" if seconds else r"(?s:.)"
+    for first, following in seconds.items():
+        if "" not in following:
+            yield f"{re.escape(first)}(?=[^{''.join(map(re.escape, sorted(following)))}])"
 
 
 def read_until(tape: Tape, ends: Ends, tell: Callable[[str], None]) -> Reading[tuple[str, str | None]]:
@@ -330,17 +353,17 @@ def read_until(tape: Tape, ends: Ends, tell: Callable[[str], None]) -> Reading[t
         if len(solid) < len(text):
             space.append(text[len(solid) :])
 
-    held = ""
     while True:
+        tell_solid(tape.run(ends.plain))
+        held = ""
+        while (c := (yield from tape.next())) is not None:
+            held += c
+            if not ends.may_begin_with(held):
+                break
         if not held:
-            tell_solid(tape.run(ends.plain))
-        c = yield from tape.next()
-        held += c or ""
-        while held and not (c is not None and ends.may_begin_with(held)):
-            if (end := ends.at_start_of(held)) is not None:
-                tape.give_back(held[len(end) :])
-                return "".join(space), end
-            tell_solid(held[0])
-            held = held[1:]
-        if c is None:
             return "".join(space), None
+        if (end := ends.at_start_of(held)) is not None:
+            tape.give_back(held[len(end) :])
+            return "".join(space), end
+        tell_solid(held[0])
+        tape.give_back(held[1:])

@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+import string
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from chat_templates import (
+    NO_MARKERS,
     ContentDelta,
     Event,
     Family,
+    Markers,
     OutputParser,
+    Prompt,
     ReasoningDelta,
     TemplateFileError,
     TemplateRequestError,
@@ -45,7 +49,9 @@ from server.prompt import tokenize_prompt
 from server.schema_fault import without_faults
 from server.schema_warning import SchemaWarning
 from server.stable_prefix import StablePrefix
-from server.unenforced_calls import UnenforcedCalls
+from server.unenforced import Unenforced
+
+_LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -59,7 +65,8 @@ class ChatRequest:
     `response_format` is None, `{"type": "text"}`, `{"type": "json_object"}` or
     `{"type": "json_schema", "json_schema": {"name": …, "schema": …, "strict": …}}`. `strict_tools` are the names of the
     tools whose schema must be enforced, or the request refused. `call_bias` is added to the logits of the tokens with
-    which a call begins, where an answer may be one or not (None: the service's own).
+    which a call begins, where an answer may be one or not (None: the service's own). `template_kwargs` are variables
+    of the model's chat template; without `thinks` those that keep it from thinking are among them, if it has any.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -74,6 +81,8 @@ class ChatRequest:
     strict_tools: frozenset[str] = frozenset()
     call_bias: float | None = None
     terms: ServiceTerms = field(default_factory=ServiceTerms)
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    thinks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +145,16 @@ class Chat(Protocol):
 
 
 class Render(Protocol):
-    """Messages and tools as a prompt: `Family.render`, of the model's family or of its file's own template."""
+    """Messages and tools as a prompt: `Family.prompt`, of the model's family or of its file's own template."""
 
-    def __call__(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> str:
+    def __call__(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        markers: Markers,
+        template_kwargs: Mapping[str, Any],
+    ) -> Prompt:
         """The prompt. Raises `TemplateRequestError` and `TemplateFileError`."""
         ...
 
@@ -154,9 +170,10 @@ class ChatService:
     ) -> None:
         self._engine = engine
         self._family = family
-        self._template = family.render if render is None else render
+        self._template = family.prompt if render is None else render
         vocabulary = engine.vocabulary
         self._special_tokens = frozenset(m for m in family.output.markers if m in vocabulary.special)
+        self._markers = Markers(vocabulary.special)
         thought_end = family.output.reasoning[1] if family.output.reasoning else None
         self._decision_tokens = DecisionTokens(vocabulary, thought_end)
         self._call_bias = call_bias
@@ -174,10 +191,11 @@ class ChatService:
         generation_request, schemas = await asyncio.to_thread(self._prepare, request)
         generation = self._engine.submit(generation_request)
         self._degradations.update(warning.keyword for warning in schemas.warnings if warning.keyword is not None)
-        return ChatStream(generation, self._family.parser(_callable_tools(request)), schemas)
+        parser = self._family.parser(_callable_tools(request))
+        return ChatStream(generation, parser, schemas, self._family.call_id_size)
 
     def _prepare(self, request: ChatRequest) -> tuple[GenerationRequest, EnforcedSchemas]:
-        prompt = render_prompt(request, self._family, self._template)
+        prompt = render_prompt(request, self._family, self._template, self._markers)
         schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
         constraint, schemas = self._constraint(request, schemas)
         tokens = tuple(tokenize_prompt(self._engine.vocabulary, prompt, param="messages"))
@@ -187,7 +205,7 @@ class ChatService:
             max_tokens=request.max_tokens,
             stop=request.stop,
             constraint=constraint,
-            decision=self._decision(request),
+            decision=self._decision(request, schemas),
             n_prefix=self._n_prefix(request, tokens),
             terms=request.terms,
         )
@@ -195,19 +213,29 @@ class ChatService:
 
     def _n_prefix(self, request: ChatRequest, tokens: Sequence[int]) -> int:
         """How many of the tokens every conversation with these tools and system messages begins with."""
-        tools = _offered_tools(request)
-        text = self._stable_prefix.of(request.messages, tools, lambda messages: self._template(messages, tools))
+        tools, variables = _offered_tools(request), _template_variables(request, self._family)
+
+        def render(messages: Sequence[Mapping[str, Any]]) -> str:
+            return self._template(messages, tools, markers=Markers(()), template_kwargs=variables).text
+
+        text = self._stable_prefix.of(request.messages, tools, variables, render)
         pieces, n_bytes = self._engine.vocabulary.pieces, len(text.encode())
         ends = itertools.accumulate(len(pieces[token]) for token in tokens)
         return sum(1 for _ in itertools.takewhile(lambda end: end <= n_bytes, ends))
 
-    def _decision(self, request: ChatRequest) -> Decision | None:
-        """The offset of calls, where the answer may be one or not."""
+    def _decision(self, request: ChatRequest, schemas: EnforcedSchemas) -> Decision | None:
+        """The offset of calls, where the answer may be one or not.
+
+        A positive one commits: an answer that begins as a call is held to the grammar of `required`. Small models that
+        are pushed to begin with a brace write JSON after it that is no call.
+        """
         bias = self._call_bias if request.call_bias is None else request.call_bias
         tools = _callable_tools(request)
         if not (bias and tools and request.tool_choice == "auto"):
             return None
-        return self._decision_tokens.decision(self._family.call_beginnings(tools), bias)
+        required = replace(request, tool_choice="required", response_format=None)
+        commitment = self._compile(required, replace(schemas, response=None)) if bias > 0 else None
+        return self._decision_tokens.decision(self._family.call_beginnings(tools), bias, commitment)
 
     def _constraint(self, request: ChatRequest, schemas: EnforcedSchemas) -> tuple[Constraint | None, EnforcedSchemas]:
         """The constraint of an answer, and the schemas as it enforces them: fewer than given if some do not compile."""
@@ -227,9 +255,10 @@ class ChatService:
         return None if grammar is None else self._engine.compile(grammar)
 
 
-def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
+def render_prompt(request: ChatRequest, family: Family, render: Render, markers: Markers = NO_MARKERS) -> Prompt:
     """The prompt of a request for models of `family`, by its own template or the file's.
 
+    `markers` are the special tokens of the model's vocabulary, which are text where the caller wrote them.
     Raises `RequestError` for tools, messages and conversations that the family or the template cannot take.
     """
     for i, tool in enumerate(request.tools):
@@ -239,8 +268,9 @@ def render_prompt(request: ChatRequest, family: Family, render: Render) -> str:
                 f"Tools of type {kind!r} are not understood by models of the family {family.id}.",
                 param=f"tools[{i}].type",
             )
+    variables = _template_variables(request, family)
     try:
-        return render(request.messages, _offered_tools(request))
+        return render(request.messages, _offered_tools(request), markers=markers, template_kwargs=variables)
     except TemplateRequestError as error:
         raise RequestError(error.message, param=error.param) from error
     except TemplateFileError as error:
@@ -273,6 +303,10 @@ def _offered_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
     return () if request.tool_choice == "none" else request.tools
 
 
+def _template_variables(request: ChatRequest, family: Family) -> Mapping[str, Any]:
+    return {**({} if request.thinks else family.without_thinking), **request.template_kwargs}
+
+
 def _callable_tools(request: ChatRequest) -> tuple[Mapping[str, Any], ...]:
     return () if request.tool_choice == "none" else narrow(request.tools, request.allowed_tools)
 
@@ -283,11 +317,14 @@ class ChatStream:
     A class and not an async generator: closing a generator that was never started runs none of its code.
     """
 
-    def __init__(self, generation: Generation, parser: OutputParser, schemas: EnforcedSchemas) -> None:
+    def __init__(
+        self, generation: Generation, parser: OutputParser, schemas: EnforcedSchemas, call_id_size: int | None
+    ) -> None:
         self._generation = generation
+        self._call_id_size = call_id_size
         self._parser = parser
         self._schemas = schemas
-        self._unenforced = UnenforcedCalls(schemas)
+        self._unenforced = Unenforced(schemas)
         self._ready: deque[ChatDelta] = deque()
         self._has_calls = False
 
@@ -310,6 +347,8 @@ class ChatStream:
             events += self._parser.finish(cut=True)
         for event in events:
             self._ready.extend(self._deltas(event))
+        if chunk.finish_reason is FinishReason.STOP:
+            self._unenforced.end_content()
         if chunk.finish_reason is not None:
             found = await asyncio.to_thread(self._unenforced.warnings) if self._unenforced else ()
             self._ready.append(
@@ -323,12 +362,13 @@ class ChatStream:
     def _deltas(self, event: Event) -> list[ChatDelta]:
         match event:
             case ContentDelta(text):
+                self._unenforced.add_content(text)
                 return [ChatDelta(content=text)]
             case ReasoningDelta(text):
                 return [ChatDelta(reasoning=text)]
             case ToolCallStart(index, name, call_id):
                 self._has_calls = True
-                new_id = call_id or f"call_{secrets.token_hex(12)}"
+                new_id = call_id or _new_id(self._call_id_size)
                 self._unenforced.start(index, name, new_id)
                 return [ChatDelta(tool_call=ToolCallDelta(index, new_id, name))]
             case ToolCallArguments(index, text):
@@ -345,6 +385,13 @@ class ChatStream:
         if reason is FinishReason.LENGTH:
             return "length"
         return "tool_calls" if self._has_calls else "stop"
+
+
+def _new_id(size: int | None) -> str:
+    """An id for a call of which the model told none, as its format wants ids in history: they come back there."""
+    if size is None:
+        return f"call_{secrets.token_hex(12)}"
+    return "".join(secrets.choice(_LETTERS_AND_DIGITS) for _ in range(size))
 
 
 async def fold(deltas: AsyncIterator[ChatDelta]) -> ChatResult:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chat_templates import Prompt
 from server.engine.async_engine import AsyncEngine
 from server.engine.generation import Generation
 from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
@@ -66,7 +67,7 @@ class CompletionService:
     def _tokens(self, request: CompletionRequest) -> tuple[int, ...]:
         vocabulary, prompt = self._engine.vocabulary, request.prompt
         if isinstance(prompt, str):
-            prompt = tuple(tokenize_prompt(vocabulary, prompt, param=request.param))
+            prompt = tuple(tokenize_prompt(vocabulary, Prompt(prompt), param=request.param))
         if not prompt:
             raise RequestError(f"Invalid {request.param}: it is empty; send at least one token.", param=request.param)
         n_vocab = len(vocabulary.pieces)

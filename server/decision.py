@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from server.engine.constraint import Constraint
 from server.engine.types import Decision, Vocabulary
 
 
@@ -21,11 +22,11 @@ class DecisionTokens:
         self._blank = frozenset(t for piece, ids in self._ids.items() if piece and not piece.strip() for t in ids)
         self._reopens = frozenset(self._ids.get((thought_end or "").encode(), ()))
 
-    def decision(self, beginnings: Iterable[str], offset: float) -> Decision:
+    def decision(self, beginnings: Iterable[str], offset: float, commitment: Constraint | None = None) -> Decision:
         """`offset` for every token with which one of the texts may begin: those whose bytes a text starts with."""
         tokens: set[int] = set()
         for text in beginnings:
             data = text.encode()
             for n in range(1, len(data) + 1):
                 tokens.update(self._ids.get(data[:n], ()))
-        return Decision(tuple(sorted(tokens)), offset, passes=self._blank, reopens=self._reopens)
+        return Decision(tuple(sorted(tokens)), offset, passes=self._blank, reopens=self._reopens, commitment=commitment)

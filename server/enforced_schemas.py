@@ -163,5 +163,5 @@ def _refuse_strict(schema: EnforcedSchema) -> EnforcedSchema:
 
 def _degradation(schema: EnforcedSchema, fault: Unenforceable) -> str:
     held_to = "the answer is any JSON object" if schema.tool is None else "its arguments are any JSON object"
-    after = "" if schema.tool is None or schema.enforcement.is_malformed else ", validated after"
+    after = "" if schema.enforcement.is_malformed else ", validated after"
     return f"{fault.keyword!r} cannot be enforced: {fault.reason}. {held_to[0].upper()}{held_to[1:]}{after}."

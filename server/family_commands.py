@@ -70,7 +70,7 @@ def render(
     from server.enforced_schemas import enforce_request  # noqa: PLC0415 -- so does this
 
     chosen, request = _family(family), _request(file)
-    prompt = render_prompt(request, chosen, chosen.render)
+    prompt = render_prompt(request, chosen, chosen.prompt).text
     schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
     text = write_grammar(request, chosen, schemas) if grammar else prompt
     if text is None:

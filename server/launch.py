@@ -136,7 +136,7 @@ def _fit(family: Family, config: Config, weights: Model, templates: TemplateProc
     eos_token = vocabulary.pieces[vocabulary.eos].decode("utf-8", "replace")
     if config.chat_template == "family":
         family = family.fitted(template, bos_token=bos_token, eos_token=eos_token, renderer=templates.render)
-        return family, family.render
+        return family, family.prompt
     if template is None:
         raise StartupError(f"{weights.path} has no chat template of its own; leave out --chat-template gguf")
     own = family.with_template(template, bos_token=bos_token, eos_token=eos_token, renderer=templates.render)
@@ -144,7 +144,7 @@ def _fit(family: Family, config: Config, weights: Model, templates: TemplateProc
         own.render([{"role": "user", "content": "?"}])
     except TemplateFileError as error:
         raise StartupError(f"--chat-template gguf: {error}") from error
-    return family, own.render
+    return family, own.prompt
 
 
 def _start_engine(config: Config, weights: Model, n_threads: int, file_hash: Future[str]) -> AsyncEngine:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WarningType = Literal["schema_degraded", "arguments_invalid", "arguments_unchecked"]
+WarningType = Literal[
+    "schema_degraded", "arguments_invalid", "arguments_unchecked", "content_invalid", "content_unchecked"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class SchemaWarning:
     schema_degraded      `path` leads to a schema of the request whose `keyword` the grammar cannot enforce
     arguments_invalid    a call of such a tool does not fit its schema at `path` (`$.city`) of its arguments
     arguments_unchecked  it is not known whether the call fits
+    content_invalid      a JSON answer does not fit a `response_format` that the grammar cannot enforce
+    content_unchecked    it is not known whether the answer fits
 
     `tool` is None for `response_format`.
     """

@@ -30,13 +30,15 @@ class StablePrefix:
         self._known: OrderedDict[str, str] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, messages: Messages, tools: Sequence[Mapping[str, Any]], render: Callable[[Messages], str]) -> str:
+    def of(
+        self, messages: Messages, tools: Messages, variables: Mapping[str, Any], render: Callable[[Messages], str]
+    ) -> str:
         """The text that every prompt with these system messages and tools begins with; "" if the template has none.
 
-        `render` writes a conversation with these tools.
+        `render` writes a conversation with these tools and these variables of the template.
         """
         opening = list(takewhile(lambda message: message.get("role") in SYSTEM_ROLES, messages))
-        key = json.dumps([opening, list(tools)], sort_keys=False, default=str)
+        key = json.dumps([opening, list(tools), dict(variables)], default=str)
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)

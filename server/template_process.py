@@ -17,7 +17,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from chat_templates import TemplateFileError
+from chat_templates import TemplateFileError, TemplateRequestError
+from chat_templates.render import NO_KWARGS
 from server.template_worker import CPU_SECONDS, frame, read_frame
 
 if TYPE_CHECKING:
@@ -39,14 +40,20 @@ class TemplateProcess:
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def render(self, source: str, variables: Mapping[str, Any], *, today: date) -> str:
+    def render(
+        self, source: str, variables: Mapping[str, Any], *, today: date, template_kwargs: Mapping[str, Any] = NO_KWARGS
+    ) -> str:
         """As `chat_templates.render.render_template`, within limits of time, memory and length.
 
-        Raises `TemplateFileError` when the template fails or exceeds one of them.
+        Raises `TemplateFileError` when the template fails or exceeds one of them, and `TemplateRequestError` for
+        `template_kwargs` that it does not read.
         """
-        request = frame({"source": source, "variables": dict(variables), "today": today.isoformat()})
+        given = {"variables": dict(variables), "template_kwargs": dict(template_kwargs)}
+        request = frame({"source": source, "today": today.isoformat(), **given})
         with self._lock:
             reply = self._ask(request)
+        if "param" in reply:
+            raise TemplateRequestError(reply["error"], param=reply["param"])
         if "error" in reply:
             raise TemplateFileError(reply["error"])
         prompt: str = reply["prompt"]

@@ -15,7 +15,7 @@ import sys
 from datetime import date
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from chat_templates.errors import TemplateFileError
+from chat_templates.errors import TemplateFileError, TemplateRequestError
 from chat_templates.render import ChatTemplate
 
 if TYPE_CHECKING:
@@ -47,9 +47,12 @@ class Worker:
         self._template: tuple[str, str, ChatTemplate] | None = None
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, str]:
-        """`{"prompt": …}`, or `{"error": …}` for what is the template's fault."""
+        """`{"prompt": …}`, or `{"error": …}` for what is the template's fault, with a `param` if it is the caller's."""
         try:
-            prompt = self._compiled(request["source"], request["today"]).render(request["variables"])
+            template = self._compiled(request["source"], request["today"])
+            prompt = template.render(request["variables"], request["template_kwargs"])
+        except TemplateRequestError as error:
+            return {"error": error.message, "param": error.param}
         except TemplateFileError as error:
             return {"error": str(error)}
         except MemoryError:

@@ -64,7 +64,7 @@ def main(
     for name in category or ["simple_python", "multiple", "live_simple", "irrelevance", "live_irrelevance"]:
         margins[name] = []
         for _, messages, tools, _, _ in cases(unpacked_wheel(), name, count):
-            row = first.logits(tokenize_prompt(vocabulary, family.render(messages, tools), param="messages"))
+            row = first.logits(tokenize_prompt(vocabulary, family.prompt(messages, tools), param="messages"))
             begins = np.zeros(len(row), dtype=bool)
             begins[list(finder.decision(family.call_beginnings(tools), 0.0).tokens)] = True
             margins[name].append(float(row[begins].max() - row[~begins].max()))

@@ -46,6 +46,11 @@ class CallForm(ABC):
         """What stands before plain text in an answer."""
         return ""
 
+    @property
+    def no_opening(self) -> str | None:
+        """Regular expression of what begins like an opening but is known to be none by the character after it."""
+        return None
+
     # --- read --------------------------------------------------------------------------------------------------------
 
     def begin(self, state: ParserState) -> Reading[None]:  # noqa: ARG002  most answers begin with plain text

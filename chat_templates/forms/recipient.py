@@ -62,6 +62,11 @@ class RecipientCall(CallForm):
             return ()
         return tuple(token for token in self.tokens if token in self._lead) or (self._lead,)
 
+    @property
+    def no_opening(self) -> str | None:
+        """See `CallForm.no_opening`: a marker again is no recipient."""
+        return None if self.tokens else f"{re.escape(self._lead)}(?={re.escape(self._lead[0])})"
+
     def begin(self, state: ParserState) -> Reading[None]:
         """See `CallForm.begin`."""
         if not self.start:

@@ -16,7 +16,9 @@ from chat_templates.errors import TemplateFileError
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.bare import BareCall
+from chat_templates.guard import NO_MARKERS, Guard, Markers, Prompt
 from chat_templates.render import (
+    NO_KWARGS,
     ArgumentsAs,
     Message,
     Renderer,
@@ -57,16 +59,20 @@ class GenericFamily(Family):
             return self
         return own
 
-    def render(
+    def prompt(
         self,
         messages: Sequence[Message],
         tools: Sequence[Tool] | None = None,
         *,
+        markers: Markers = NO_MARKERS,
         add_generation_prompt: bool = True,
         today: date | None = None,
-    ) -> str:
-        """See `Family.render`. A template that refuses a system turn gets it as the beginning of the user's."""
+        template_kwargs: Mapping[str, Any] = NO_KWARGS,
+    ) -> Prompt:
+        """See `Family.prompt`. A template that refuses a system turn gets it as the beginning of the user's."""
         turns = _plain_turns(normalise_messages(messages, self.arguments_as), normalise_tools(tools))
+        guard = Guard(markers, turns, template_kwargs)
+        turns, kwargs = guard.over(turns), guard.over(template_kwargs)
         variables = {
             "messages": turns,
             "add_generation_prompt": add_generation_prompt,
@@ -75,12 +81,13 @@ class GenericFamily(Family):
         }
         day = today or date.today()  # noqa: DTZ011  the user's day
         try:
-            return self.renderer(self.template, variables, today=day)
+            return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
         except TemplateFileError:
             merged = _without_system_turn(turns)
             if merged == turns:
                 raise
-            return self.renderer(self.template, {**variables, "messages": merged}, today=day)
+            variables["messages"] = merged
+            return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
 
 
 def _plain_turns(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> list[dict[str, str]]:

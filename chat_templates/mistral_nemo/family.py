@@ -7,7 +7,7 @@ not printed. Calls end with an id; it is not told, since the arguments stream be
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.mistral import MistralList
-from chat_templates.mistral_turns import alternating_turns_after_system
+from chat_templates.mistral_turns import ID_SIZE, alternating_turns_after_system
 from chat_templates.render import ArgumentsAs
 
 NEMO = Family(
@@ -21,6 +21,7 @@ NEMO = Family(
     bos_token="<s>",  # noqa: S106  a token of the vocabulary
     eos_token="</s>",  # noqa: S106
     special_tokens=frozenset({"[TOOL_CALLS]"}),
+    call_id_size=ID_SIZE,
     example_model="mistralai/Mistral-Nemo-Instruct-2407",
     evidence="S",
 )

@@ -3,7 +3,7 @@
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.mistral import MistralCall
-from chat_templates.mistral_turns import alternating_turns
+from chat_templates.mistral_turns import ID_SIZE, alternating_turns
 from chat_templates.render import ArgumentsAs
 
 SMALL32 = Family(
@@ -17,6 +17,7 @@ SMALL32 = Family(
     bos_token="<s>",  # noqa: S106  a token of the vocabulary
     eos_token="</s>",  # noqa: S106
     special_tokens=frozenset({"[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"}),
+    call_id_size=ID_SIZE,
     example_model="mistralai/Mistral-Small-3.2-24B-Instruct-2506",
     evidence="S",
 )

@@ -36,6 +36,8 @@ def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int, terms: ServiceT
         stop=tuple(wanted.stop or ()),
         call_bias=wanted.call_bias,
         terms=terms,
+        template_kwargs=wanted.chat_template_kwargs or {},
+        thinks=wanted.reasoning_effort != "none",
         strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )
 

@@ -38,7 +38,6 @@ UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
         "audio": ((), "only text is generated"),
         "prediction": ((), "leave it out: it would not change the answer"),
         "web_search_options": ((), "offer a search function in tools"),
-        "reasoning_effort": (("none",), "the model reasons as its template tells it"),
         "verbosity": (("medium",), "ask for brevity in a message"),
         "moderation": ((), "moderate in front of this server"),
         "prompt_cache_options": ((), "prefixes are cached without being asked"),
@@ -122,6 +121,8 @@ class ChatCompletionRequest(SampledRequest):
 
     `call_bias` is this server's own: positive makes calls likelier, negative less so. Under a `prompt_cache_key` the
     whole prompt is kept for the conversation's next turn, in memory for longer than others and on disk.
+    `chat_template_kwargs` are variables of the model's template. A `reasoning_effort` of "none" keeps models from
+    thinking that can be kept from it; how long they think is not ours to say.
     """
 
     messages: list[dict[str, Any]]
@@ -129,6 +130,8 @@ class ChatCompletionRequest(SampledRequest):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
@@ -167,6 +170,12 @@ def read_request(body: Mapping[str, Any]) -> ChatCompletionRequest:
             "response_format.json_schema must be given with the type 'json_schema', and only with it.",
             param="response_format.json_schema",
             code="invalid_value",
+        )
+    if request.reasoning_effort not in (None, "none"):
+        raise RequestError(
+            "reasoning_effort other than 'none' is not supported here; the model reasons as its template tells it.",
+            param="reasoning_effort",
+            code="unsupported_parameter",
         )
     return request
 

@@ -219,7 +219,7 @@ class Engine:
             self._scheduler.settle(piece, came_true)
 
     def _advance(self, sequence: Sequence, row: int) -> None:
-        token = sequence.sampler.sample(self._runner.logits(row), sequence.constraint)
+        token = sequence.choose(self._runner.logits(row))
         if sequence.constraint is not None and token not in self._eog:
             sequence.constraint.accept(token)
         if self._append(sequence, [token]):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from server.engine.constraint import Constraint
     from server.engine.types import Decision, SamplingParams
 
 # llama.cpp's default window of the repetition penalty (penalty_last_n).
@@ -76,6 +77,17 @@ class Sampler:
             if self._decision is not None:
                 passes = self._is_deciding and token in self._decision.passes
                 self._is_deciding = passes or token in self._decision.reopens
+
+    def commitment(self, token: int) -> Constraint | None:
+        """What choosing this token commits the answer to, None for nothing."""
+        if not self._is_deciding or self._decision is None or token not in self._decision.tokens:
+            return None
+        return self._decision.commitment
+
+    def close_decision(self) -> None:
+        """The decision is taken: nothing is offset from now on."""
+        self._decision = None
+        self._is_deciding = False
 
     def sample(self, logits: NDArray[np.float32], constraint: Mask | None) -> int:
         """The next token for `logits`, shape `[n_vocab]`, which are not changed.

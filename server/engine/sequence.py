@@ -129,6 +129,23 @@ class Sequence:
         self.n_tokens = n
         self.sampler.record(tokens)
 
+    def choose(self, logits: NDArray[np.float32]) -> int:
+        """The next token for `logits`, shape `[n_vocab]`. Where it decides what the answer is, the constraint changes.
+
+        Raises as `Sampler.sample` does.
+        """
+        token = self.sampler.sample(logits, self.constraint)
+        commitment = self.sampler.commitment(token)
+        if commitment is None:
+            return token
+        self.constraint = commitment.fork()
+        generated = self.tokens[self.n_prompt :].tolist()
+        if self.constraint.n_valid(generated) == len(generated):
+            for each in generated:
+                self.constraint.accept(each)
+        self.sampler.close_decision()
+        return self.sampler.sample(logits, self.constraint)
+
     def take_text(self) -> str:
         """The text that became ready since the last call."""
         text = "".join(self.pieces)

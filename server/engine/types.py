@@ -73,12 +73,16 @@ class Decision:
 
     `offset` is added to the logits of `tokens` at the beginning of the answer, after tokens of `passes` (white space)
     for as long as only they came, and again after one of `reopens` (the end of a thought).
+
+    With a `commitment`, choosing one of `tokens` there commits: the answer goes on under that constraint, and the token
+    itself is chosen again under it. It follows the tokens before the decision if it allows them, else it begins here.
     """
 
     tokens: tuple[int, ...]
     offset: float
     passes: frozenset[int] = frozenset()
     reopens: frozenset[int] = frozenset()
+    commitment: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import json
 import random
+from itertools import permutations
 
 import jsonschema
 import llguidance
@@ -311,7 +312,8 @@ def test_a_near_miss_goes_on_as_it_began_on_one_line_or_indented(style, compile_
     assert accepts(compile_for("qwen2.5"), vocabulary, f"```json\n{text}\n```")
 
 
-def test_indented_arguments_leave_out_what_is_optional_and_nothing_else(compiler, vocabulary):
+@pytest.mark.parametrize("indent", [None, 2, 3, "\t"])
+def test_arguments_of_every_style_leave_out_what_is_optional_and_nothing_else(indent, compiler, vocabulary):
     part = {"type": "integer", "minimum": 0, "maximum": 9}
     properties = {"a": part, "b": part, "c": {"type": "object", "properties": {"d": part, "e": part}}}
     parameters = {"type": "object", "properties": properties, "required": ["b"]}
@@ -319,7 +321,7 @@ def test_indented_arguments_leave_out_what_is_optional_and_nothing_else(compiler
     grammar = get_family("qwen2.5").grammar(tools, "auto", special_tokens=())
 
     def is_possible(arguments):
-        text = json.dumps({"name": "f", "arguments": arguments}, indent=2)
+        text = json.dumps({"name": "f", "arguments": arguments}, indent=indent)
         return accepts(compiler.compile(grammar), vocabulary, text)
 
     for arguments in (
@@ -332,6 +334,30 @@ def test_indented_arguments_leave_out_what_is_optional_and_nothing_else(compiler
         assert is_possible(arguments), arguments
     for arguments in ({}, {"a": 1}, {"b": 10}, {"b": 1, "a": 1}, {"b": 1, "z": 1}, {"b": 1, "c": {"e": 1, "d": 1}}):
         assert not is_possible(arguments), arguments
+
+
+@pytest.mark.parametrize("indent", [None, 2, "\t"])
+def test_arguments_that_are_all_optional_may_be_none_and_come_in_their_order(indent, compiler, vocabulary):
+    names = ("a", "b", "c")
+    parameters = {"type": "object", "properties": {name: {"type": "null"} for name in names}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
+    grammar = get_family("generic").grammar(tools, "auto", special_tokens=())
+    for n in range(4):
+        for some in permutations(names, n):
+            text = json.dumps({"name": "f", "arguments": dict.fromkeys(some)}, indent=indent)
+            assert accepts(compiler.compile(grammar), vocabulary, text) == (list(some) == sorted(some)), text
+
+
+def test_tools_share_the_rules_of_values_that_are_alike():
+    def grammar(n):
+        parameters = WEATHER["function"]["parameters"]
+        tools = [{"type": "function", "function": {"name": f"f{i}", "parameters": parameters}} for i in range(n)]
+        return get_family("qwen2.5").grammar(tools, "auto", special_tokens=())
+
+    assert len(grammar(20)) - len(grammar(10)) < 10 * 1000
+    assert sum("maxItems" in line for line in grammar(20).splitlines()) == sum(
+        "maxItems" in line for line in grammar(10).splitlines()
+    )
 
 
 def test_a_tool_whose_schema_refers_to_its_own_root_can_still_be_indented(compiler, vocabulary):

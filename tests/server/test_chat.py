@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
@@ -11,6 +14,7 @@ from chat_templates import get_family
 from server.chat import ChatRequest, ChatService, fold
 from server.engine.async_engine import AsyncEngine
 from server.engine.types import SamplingParams
+from server.errors import RequestError
 
 MESSAGES = ({"role": "user", "content": "hi"},)
 TOOLS = tuple(tools_named("alpha", "beta", "gamma"))
@@ -55,7 +59,9 @@ async def test_a_call_bias_decides_whether_an_answer_begins_as_a_call(answer):
     for seed in range(5):
         sampling = SamplingParams(seed=seed)
         biased = await answer(call_bias=100.0, sampling=sampling)
-        assert biased.tool_calls or biased.content.lstrip().startswith(("<", "{", "[", "`"))
+        assert biased.tool_calls
+        assert not biased.content
+        assert all(json.loads(call.arguments) is not None for call in biased.tool_calls[:-1])
         text = (await answer(call_bias=-100.0, sampling=sampling)).content or ""
         assert not text.lstrip().startswith(("<", "{", "[", "`"))
 
@@ -72,6 +78,8 @@ def test_a_request_overrides_the_services_call_bias(engine):
     assert own.offset == -3.0
     assert biased.tokens == own.tokens != ()
     assert decision(call_bias=0.0) is None
+    assert biased.commitment is not None
+    assert own.commitment is None
 
 
 async def test_a_call_bias_means_nothing_where_there_is_no_choice(answer):
@@ -83,3 +91,29 @@ async def test_a_call_bias_means_nothing_where_there_is_no_choice(answer):
             unbiased.content,
             [c.name for c in unbiased.tool_calls],
         )
+
+
+async def test_thinking_is_switched_off_where_a_template_can(engine):
+    def n_prompt(**fields):
+        generation, _ = ChatService(engine, get_family(fields.pop("family")))._prepare(ChatRequest(MESSAGES, **fields))
+        return len(generation.tokens)
+
+    off = {"template_kwargs": {"enable_thinking": False}}
+    assert n_prompt(family="qwen3", thinks=False) == n_prompt(family="qwen3", **off) > n_prompt(family="qwen3")
+    assert n_prompt(family="qwen3", thinks=False, template_kwargs={"enable_thinking": True}) == n_prompt(family="qwen3")
+    assert n_prompt(family="qwen2.5", thinks=False) == n_prompt(family="qwen2.5")
+    with pytest.raises(RequestError, match="it knows: none") as caught:
+        n_prompt(family="qwen2.5", **off)
+    assert caught.value.param == "chat_template_kwargs.enable_thinking"
+
+
+@pytest.mark.parametrize("family_id", ["mistral-nemo", "mistral-small-3.2"])
+async def test_an_id_that_the_model_does_not_tell_in_time_can_be_sent_back_as_it_is(family_id, engine):
+    family = get_family(family_id)
+    request = ChatRequest(MESSAGES, TOOLS, tool_choice="required", parallel_tool_calls=False, max_tokens=120)
+    (call,) = (await fold(await ChatService(engine, family).open(request))).tool_calls
+    function = {"name": call.name, "arguments": call.arguments}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": call.id, "function": function}]}
+    history = [*MESSAGES, called, {"role": "tool", "tool_call_id": call.id, "content": "7"}]
+    assert re.fullmatch("[a-zA-Z0-9]{9}", call.id)
+    assert family.render(history, TOOLS).count(call.id) == 2

@@ -189,6 +189,27 @@ def test_errors_are_the_sdks_own_exceptions(  # noqa: PLR0917  a table
     assert code is None or caught.value.code == code
 
 
+def test_a_call_bias_that_is_large_enough_makes_a_call_of_an_answer(client):
+    options: Any = {"model": "smollm2-135m", "messages": QUESTION, "tools": [WEATHER], "temperature": 0}
+    options["max_tokens"] = 60
+    assert client.chat.completions.create(**options, extra_body={"call_bias": -100}).choices[0].message.content
+    choice = client.chat.completions.create(**options, extra_body={"call_bias": 100}).choices[0]
+    assert choice.finish_reason == "tool_calls"
+    for call in choice.message.tool_calls:
+        jsonschema.validate(json.loads(call.function.arguments), WEATHER["function"]["parameters"])
+
+
+def test_a_marker_in_a_message_is_text(client):
+    def n_tokens(text):
+        messages: Any = [{"role": "user", "content": text}]
+        answer = client.chat.completions.create(model="smollm2-135m", messages=messages, max_tokens=1)
+        return answer.usage.prompt_tokens
+
+    assert n_tokens("a<|im_end|>b") - n_tokens("ab") > 4
+    completion = client.completions.create(model="smollm2-135m", prompt="a<|im_end|>b", max_tokens=1)
+    assert completion.usage.prompt_tokens == 3  # a prompt of one's own may have markers
+
+
 def test_an_unusable_schema_is_refused_by_its_tool_and_path(client):
     broken = json.loads(json.dumps(WEATHER))
     broken["function"]["parameters"]["properties"]["city"]["pattern"] = "^(?=P)"

@@ -17,7 +17,7 @@ from server.engine.async_engine import AsyncEngine
 from server.engine.types import SamplingParams
 from server.errors import ConstraintError, RequestError
 from server.schema_warning import SchemaWarning
-from server.unenforced_calls import UnenforcedCalls
+from server.unenforced import Unenforced
 
 USER = ({"role": "user", "content": "hi"},)
 GREEDY = SamplingParams(temperature=0.0)
@@ -96,12 +96,38 @@ async def test_a_response_format_degrades_to_any_object_or_is_refused(service, i
             await service.open(wanted)
         assert caught.value.param == "response_format.json_schema.schema.properties.v"
     else:
-        (warning,) = (await answer(service, wanted)).warnings
+        result = await answer(service, wanted)
+        warning, *after = result.warnings
         assert (warning.tool, warning.path) == (None, "response_format.json_schema.schema.properties.v")
+        is_whole = result.finish_reason == "stop" and "v" in json.loads(result.content)
+        assert [each.type for each in after] == (["content_invalid"] if is_whole else [])
+
+
+def content_warnings(*pieces, schema=None, ends=True):
+    """What is said of a JSON answer under a degraded response format."""
+    schema = schema or {"type": "object", "properties": {"v": {"not": {"const": "x"}}}}
+    form = {"type": "json_schema", "json_schema": {"name": "f", "schema": schema}}
+    content = Unenforced(enforce_request([GOOD], "auto", form, ()))
+    for piece in pieces:
+        content.add_content(piece)
+    if ends:
+        content.end_content()
+    return [(warning.type, warning.tool, warning.path) for warning in content.warnings()]
+
+
+def test_a_degraded_json_answer_is_validated_after():
+    assert content_warnings('{"v": ', '"y"}\n') == []
+    assert content_warnings('{"v": ', '"x"}') == [("content_invalid", None, "$.v")]
+    assert content_warnings('{"v": "x') == [("content_invalid", None, "$")]
+    assert content_warnings('{"v": "x"}', ends=False) == []
+    assert content_warnings("\n") == []
+    unread = {"type": "object", "not": {"const": 1}, "$ref": "http://127.0.0.1:9/schema"}
+    assert content_warnings("{}", schema=unread) == [("content_unchecked", None, "$")]
+    assert content_warnings('{"v": 1}', schema={"type": "object"}) == []
 
 
 def unenforced(arguments, *, is_complete=True, bad=BAD):
-    calls = UnenforcedCalls(enforce_request([GOOD, bad], "auto", None, ()))
+    calls = Unenforced(enforce_request([GOOD, bad], "auto", None, ()))
     assert not calls
     calls.start(0, "good", "call_0")
     calls.add(0, "not validated: enforced")

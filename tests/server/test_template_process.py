@@ -13,7 +13,7 @@ import pytest
 from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 
-from chat_templates import TemplateFileError, get_family
+from chat_templates import TemplateFileError, TemplateRequestError, get_family
 from chat_templates.render import ArgumentsAs, normalise_messages, render_template
 from server.chat import ChatRequest, ChatService, fold
 from server.engine.async_engine import AsyncEngine
@@ -46,6 +46,15 @@ def test_a_template_renders_as_it_does_in_the_server(process, family_id):
 def test_the_date_is_the_callers(process):
     for day in (TODAY, date(2027, 1, 2)):
         assert process.render("{{ strftime_now('%Y-%m-%d') }}", {}, today=day) == day.isoformat()
+
+
+def test_variables_of_the_callers_reach_a_file_template_that_reads_them(process):
+    source = "{% if thinking %}!{% endif %}{{ x }}"
+    assert process.render(source, {"x": 1}, today=TODAY, template_kwargs={"thinking": True}) == "!1"
+    with pytest.raises(TemplateRequestError, match="it knows: thinking") as caught:
+        process.render(source, {"x": 1}, today=TODAY, template_kwargs={"think": True})
+    assert caught.value.param == "chat_template_kwargs.think"
+    assert process.render(source, {"x": 1}, today=TODAY) == "1"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +154,7 @@ async def test_a_conversation_that_its_template_cannot_take_costs_that_request_o
     family = get_family("qwen2.5")
     own = family.with_template(template, bos_token="", eos_token="", renderer=process.render)
     engine = AsyncEngine(FakeRunner(n_ctx=256), ByteVocabulary())
-    service = ChatService(engine, family, own.render)
+    service = ChatService(engine, family, own.prompt)
 
     def asked(text):
         return service.open(ChatRequest(({"role": "user", "content": text},), max_tokens=2))

@@ -203,6 +203,8 @@ async def test_everything_honoured_reaches_the_chat(chat, ask):
         presence_penalty=-1,
         frequency_penalty=1,
         logit_bias={"3": -100},
+        chat_template_kwargs={"enable_thinking": True},
+        reasoning_effort="none",
     )
     assert response.status_code == 200
     request = chat.requests[0]
@@ -212,6 +214,7 @@ async def test_everything_honoured_reaches_the_chat(chat, ask):
     expected = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}}
     assert request.response_format == expected
     assert (request.stop, request.max_tokens) == (("END",), 7)
+    assert (request.template_kwargs, request.thinks) == ({"enable_thinking": True}, False)
     assert request.sampling == SamplingParams(0.5, 40, 0.9, 0.1, 1.1, -1, 1, {3: -100}, seed=2**64 - 1)
 
 
@@ -236,6 +239,7 @@ async def test_defaults_are_openais(chat, ask):
     assert request.sampling == SamplingParams(temperature=1.0, top_p=1.0)
     assert (request.max_tokens, request.stop, request.tools) == (None, (), ())
     assert (request.tool_choice, request.parallel_tool_calls) == ("none", True)
+    assert (request.template_kwargs, request.thinks) == ({}, True)
     await ask(tools=[WEATHER])
     assert chat.requests[1].tool_choice == "auto"
 
