@@ -21,6 +21,7 @@ from server.bench.command import bench
 from server.config import Config, load_config
 from server.errors import FunctionGateError
 from server.family_commands import families, parse, render
+from server.model_commands import tune, warm
 from server.models import CATALOGUE, CatalogueEntry, HubFile, cache_directory, cached_path
 from server.version import functiongate_version
 
@@ -143,6 +144,8 @@ app.command()(families)
 app.command()(render)
 app.command()(parse)
 app.command()(bench)
+app.command()(tune)
+app.command()(warm)
 
 
 @app.command()
@@ -203,7 +206,7 @@ def _welcome(loaded: LoadedModel, listener: socket.socket) -> str:
     host = f"[{host}]" if ":" in host else host
     return (
         f"http://{host}:{port}/v1 serves {loaded.model_id} (family {loaded.family_id}, {loaded.n_threads} threads, "
-        f"{loaded.n_ctx} tokens of context)"
+        f"{loaded.n_ctx} tokens of context; {loaded.speed})"
     )
 
 

@@ -64,6 +64,25 @@ def cpu_budget(root: Path, affinity: Collection[int]) -> CpuBudget:
     )
 
 
+def describe_cpu(root: Path) -> str:
+    """The processor's name and instruction sets, for keeping what was measured on it apart from others'."""
+    wanted = ("model name", "flags", "Features", "CPU part")
+    lines = (_read(root / "proc/cpuinfo") or "").splitlines()
+    return " ".join(dict.fromkeys(line.strip() for line in lines if line.startswith(wanted)))
+
+
+def throttled_periods(root: Path) -> int | None:
+    """How often the kernel has stopped this process's cgroups for using up their quota; None where nobody counts."""
+    counts = []
+    for directory in _cgroups(root):
+        fields = dict(
+            line.split(" ", 1) for line in (_read(directory / "cpu.stat") or "").splitlines() if line.count(" ") == 1
+        )
+        if fields.get("nr_throttled", "").isdecimal():
+            counts.append(int(fields["nr_throttled"]))
+    return max(counts, default=None)
+
+
 def _physical_cores(root: Path, affinity: Collection[int]) -> int:
     """Distinct cores among the CPUs; a CPU whose topology is hidden counts as a core."""
     siblings = set()

@@ -6,39 +6,41 @@ busy port is found before anything heavy is loaded.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import logging
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.cpu import choose_threads
 from server.errors import StartupError
+from server.machine import ThrottleWatch, choose_setting, self_check, tuning_file
 from server.model_hash import model_hash
 from server.models import cache_directory, model_names, resolve
 from server.version import functiongate_version
 from server.wheel import Progress, silent
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
     from pathlib import Path
 
     from chat_templates import Family
-    from server.chat import ChatService, Render
+    from server.chat import ChatRequest, ChatService, Render
     from server.completion import Completion
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
     from server.engine.prefix_store import PrefixStore
+    from server.engine.types import Vocabulary
     from server.llama.context import Context
     from server.llama.model import Model
     from server.template_process import TemplateProcess
+    from server.tuning import Setting
 
 log = logging.getLogger(__name__)
 
 MAX_DEFAULT_CTX = 8192  # cells cost memory whether used or not; a longer context is asked for with --ctx-size
 PREFILL_BATCH = 512
+N_PREFILL, N_DECODE = 64, 4  # of the self-check: half a second of a small model
 GAUGES = frozenset({"running", "waiting", "prefix_nodes", "prefix_tokens"})
 IDLE_PREFIXES = 32  # nodes of the prefix tree, each a sequence id of llama.cpp's 256
 
@@ -56,11 +58,14 @@ class LoadedModel:
     family_id: str
     n_ctx: int
     n_threads: int
+    speed: str
     n_vocab: int
     fingerprint: str
     engine: AsyncEngine
     weights: Model
     templates: TemplateProcess
+    store: PrefixStore | None
+    watch: ThrottleWatch
 
     @property
     def model_id(self) -> str:
@@ -70,7 +75,18 @@ class LoadedModel:
     def measurements(self) -> dict[str, float]:
         """The engine's counters by metric name; those that only grow end in `_total`."""
         counts = dataclasses.asdict(self.engine.metrics)
+        counts["throttled_periods"] = self.watch.periods
         return {name if name in GAUGES else f"{name}_total": value for name, value in counts.items()}
+
+    async def warm(self, request: ChatRequest) -> int:
+        """Compute and keep the prefix of a request; how many tokens it has, 0 if none is worth keeping."""
+        from server.chat import fold  # noqa: PLC0415 -- see above
+
+        stored = self.engine.metrics.stored_tokens
+        await fold(await self.chat.open(dataclasses.replace(request, max_tokens=1)))
+        if self.store is not None:
+            await asyncio.to_thread(self.store.flush)
+        return self.engine.metrics.stored_tokens - stored
 
     def close(self) -> None:
         """Stop the engine and free the memory; requests that are still open end with an error."""
@@ -88,16 +104,18 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     from server.chat import ChatService  # noqa: PLC0415
     from server.completion import CompletionService  # noqa: PLC0415
     from server.llama.errors import LlamaError  # noqa: PLC0415
+    from server.llama.library import library  # noqa: PLC0415
     from server.llama.model import Model  # noqa: PLC0415
+    from server.rates import measure_rates  # noqa: PLC0415
     from server.template_process import TemplateProcess  # noqa: PLC0415
 
     path = resolve(config.model, cache_dir=config.cache_dir, progress=progress)
-    n_threads = choose_threads(config.threads)
-    hashing = ThreadPoolExecutor(1)
-    file_hash = hashing.submit(model_hash, path, _cache(config))
-    hashing.shutdown(wait=False)
+    cache_dir = config.cache_dir or cache_directory()
+    file_hash = model_hash(path, cache_dir)
+    watch = ThrottleWatch()
     try:
-        weights = Model(path, verbose=config.verbose)
+        setting = choose_setting(config, tuning_file(config, cache_dir, file_hash, library().build_info()))
+        weights = Model(path, repack=setting.repack, verbose=config.verbose)
     except LlamaError as error:
         raise StartupError(f"cannot load {path}: {error}") from error
     templates = TemplateProcess()
@@ -105,7 +123,10 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         family = get_family(config.family) if config.family else detect_family(weights.metadata)
         family, render = _fit(family, config, weights, templates)
         weights.vocabulary.end_on(family.output.stop)
-        engine = _start_engine(config, weights, n_threads, file_hash)
+        context = _open_context(config, weights, setting)
+        rates = measure_rates(context, n_prefill=N_PREFILL, n_decode=N_DECODE)
+        store = _open_store(config, context, cache_dir, file_hash)
+        engine = _start_engine(config, context, weights.vocabulary, store)
     except (LlamaError, UnknownFamilyError, StartupError) as error:
         weights.close()
         templates.close()
@@ -118,12 +139,15 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,
         n_ctx=engine.n_ctx,
-        n_threads=n_threads,
+        n_threads=setting.n_threads,
+        speed=self_check(rates, watch, setting.n_threads),
         n_vocab=weights.n_vocab,
         fingerprint=_fingerprint(weights, family, config),
         engine=engine,
         weights=weights,
         templates=templates,
+        store=store,
+        watch=watch,
     )
 
 
@@ -147,33 +171,38 @@ def _fit(family: Family, config: Config, weights: Model, templates: TemplateProc
     return family, own.prompt
 
 
-def _start_engine(config: Config, weights: Model, n_threads: int, file_hash: Future[str]) -> AsyncEngine:
-    from server.engine.async_engine import AsyncEngine  # noqa: PLC0415 -- see above
-    from server.engine.runner import LlamaRunner  # noqa: PLC0415
-    from server.llama.context import Context  # noqa: PLC0415
+def _open_context(config: Config, weights: Model, setting: Setting) -> Context:
+    from server.llama.context import Context  # noqa: PLC0415 -- see above
 
-    context = Context(
+    return Context(
         weights,
         n_ctx=config.ctx_size or min(weights.n_ctx_train, MAX_DEFAULT_CTX),
         n_batch=PREFILL_BATCH,
-        n_ubatch=PREFILL_BATCH,
+        n_ubatch=setting.n_ubatch,
         n_seq_max=config.parallel + IDLE_PREFIXES,
-        n_threads=n_threads,
-        n_threads_batch=n_threads,
+        n_threads=setting.n_threads,
+        n_threads_batch=setting.n_threads_batch,
+        flash_attn=setting.flash_attn,
     )
+
+
+def _start_engine(config: Config, context: Context, vocabulary: Vocabulary, store: PrefixStore | None) -> AsyncEngine:
+    from server.engine.async_engine import AsyncEngine  # noqa: PLC0415 -- see above
+    from server.engine.runner import LlamaRunner  # noqa: PLC0415
+
     return AsyncEngine(
         LlamaRunner(context),
-        weights.vocabulary,
+        vocabulary,
         n_parallel=config.parallel,
         n_queue=config.max_queue,
         n_draft=config.draft,
         max_itl_s=config.max_itl / 1000,
         timeout_s=config.request_timeout or math.inf,
-        store=_open_store(config, context, file_hash),
+        store=store,
     )
 
 
-def _open_store(config: Config, context: Context, file_hash: Future[str]) -> PrefixStore | None:
+def _open_store(config: Config, context: Context, cache_dir: Path, file_hash: str) -> PrefixStore | None:
     """Where prefixes are kept beyond the context; None if that is switched off or the model cannot share them."""
     from server.engine.prefix_store import PrefixStore  # noqa: PLC0415 -- see above
 
@@ -183,15 +212,11 @@ def _open_store(config: Config, context: Context, file_hash: Future[str]) -> Pre
         log.warning("this model's memory is a running sum: no prefix can be shared or kept, every prompt is evaluated")
         return None
     return PrefixStore(
-        _cache(config) / "prefixes",
-        identity=f"model {file_hash.result()}, {context.state_format}",
+        cache_dir / "prefixes",
+        identity=f"model {file_hash}, {context.state_format}",
         max_ram=config.prefix_ram,
         max_disk=config.prefix_disk,
     )
-
-
-def _cache(config: Config) -> Path:
-    return config.cache_dir or cache_directory()
 
 
 def _fingerprint(weights: Model, family: Family, config: Config) -> str:

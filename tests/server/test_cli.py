@@ -213,3 +213,61 @@ def test_health_is_503_first_and_200_when_ready(environ, smollm2_path):
         process.terminate()
         assert process.wait(30) == 0
     assert set(seen) == {503, 200}
+
+
+TOOLS = [
+    {"type": "function", "function": {"name": name, "description": "d" * 60, "parameters": {"type": "object"}}}
+    for name in ("alpha", "beta")
+]
+
+
+def cached_tokens(url, body):
+    answer = httpx.post(f"{url}/chat/completions", json=body, timeout=60, trust_env=False).json()
+    return answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+@pytest.mark.native
+def test_a_restarted_server_knows_the_tools_of_the_last_one_and_a_warmed_one_those_it_was_shown(environ, run, tmp_path):
+    model, tools = tmp_path / "tiny.gguf", tmp_path / "tools.json"
+    write_tiny_gguf(model)
+    tools.write_text(json.dumps(TOOLS))
+    body = {"model": "tiny", "tools": TOOLS, "max_tokens": 1, "messages": [{"role": "user", "content": "b?"}]}
+    other = {**body, "messages": [{"role": "system", "content": "s" * 80}, {"role": "user", "content": "c?"}]}
+    options = ("--ctx-size", "2048", "--family", "qwen2.5")
+    done = run("warm", str(tools), str(model), *options)
+    assert done.returncode == 0, done.stderr
+    n_warmed = int(done.stdout.split()[0])
+    assert n_warmed > 200
+    with served(environ, tmp_path, model, *options) as (process, url):
+        assert cached_tokens(url, body) == n_warmed
+        assert cached_tokens(url, other) < n_warmed / 2
+        process.terminate()
+        assert process.wait(30) == 0
+    with served(environ, tmp_path, model, *options) as (_, url):
+        assert cached_tokens(url, {**other, "messages": [*other["messages"][:1], body["messages"][0]]}) > n_warmed
+    with served(environ, tmp_path, model, *options, "--prefix-disk", "0") as (_, url):
+        assert cached_tokens(url, body) == 0
+    assert "nothing new" in run("warm", str(tools), str(model), *options).stdout
+    tools.write_text("3")
+    assert_one_line(run("warm", str(tools), str(model)), 1, "neither a list of tools")
+
+
+@pytest.mark.native
+def test_a_tuning_is_found_kept_and_used_by_the_next_server(environ, run, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    write_tiny_gguf(model)
+    done = run("tune", str(model))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("of the default") >= 6
+    [file] = (tmp_path / "tunings").iterdir()
+    assert str(file) in done.stdout
+    file.write_text(json.dumps({**json.loads(file.read_text()), "n_threads": 1, "n_threads_batch": 1}))
+    with subprocess.Popen(
+        [*COMMAND, "serve", str(model), "--port", "0"], stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path
+    ) as process:
+        try:
+            line = next(line for line in process.stderr if line.startswith("http://"))
+        finally:
+            process.kill()
+    assert "1 threads" in line
+    assert "tokens/s" in line

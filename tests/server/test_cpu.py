@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.cpu import choose_threads, cpu_budget
+from server.cpu import choose_threads, cpu_budget, describe_cpu, throttled_periods
 
 
 @pytest.fixture
@@ -91,3 +91,21 @@ def test_garbage_is_no_quota(tree, garbage):
 def test_a_number_that_was_asked_for_is_used():
     assert choose_threads(7) == 7
     assert choose_threads(0) >= 1
+
+
+def test_throttling_is_counted_in_either_version_of_cgroups(tree):
+    v2 = tree(
+        {"proc/self/cgroup": "0::/box", "sys/fs/cgroup/box/cpu.stat": "usage_usec 5\nnr_periods 9\nnr_throttled 4"}
+    )
+    assert throttled_periods(v2) == 4
+
+
+def test_without_cgroups_nobody_counts(tree):
+    assert throttled_periods(tree({})) is None
+
+
+def test_processors_are_told_apart_by_name_and_instructions(tree):
+    root = tree(
+        {"proc/cpuinfo": "processor : 0\nmodel name : A\nflags : x y\n\nprocessor : 1\nmodel name : A\nflags : x y"}
+    )
+    assert describe_cpu(root) == "model name : A flags : x y"

@@ -1,0 +1,70 @@
+"""What this machine gives a model: threads, and the setting that `functiongate tune` found for both.
+
+Knows the configuration, the CPU and the cache of tunings. A flag wins over a tuning, a tuning over the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from server.cpu import choose_threads, describe_cpu, throttled_periods
+from server.tuning import Setting, TuningFile
+
+if TYPE_CHECKING:
+    from server.config import Config
+    from server.rates import Rates
+
+log = logging.getLogger(__name__)
+_ROOT = Path("/")
+
+
+def default_setting(config: Config) -> Setting:
+    """The setting without a tuning."""
+    n_threads = choose_threads(config.threads)
+    return Setting(n_threads, n_threads)
+
+
+def tuning_file(config: Config, cache_dir: Path, model_hash: str, build: str) -> TuningFile:
+    """Where the tuning of a model is kept, for this processor, this many threads, and this build of llama.cpp."""
+    machine = f"{describe_cpu(_ROOT)} {choose_threads(config.threads)} threads {build}"
+    return TuningFile.of(cache_dir, model_hash=model_hash, machine=machine)
+
+
+def choose_setting(config: Config, tuning: TuningFile) -> Setting:
+    """The tuned setting if there is one, with the threads that the configuration demands if it does."""
+    default = default_setting(config)
+    tuned = tuning.read()
+    if tuned is None:
+        return default
+    if config.threads:
+        tuned = dataclasses.replace(tuned, n_threads=config.threads, n_threads_batch=config.threads)
+    log.info("tuned: %s", tuned)
+    return tuned
+
+
+class ThrottleWatch:
+    """Whether the kernel held this process back since the watch began: its threads are more than its quota bears."""
+
+    def __init__(self) -> None:
+        self._before = throttled_periods(_ROOT)
+
+    @property
+    def periods(self) -> int:
+        """Periods of the quota, a tenth of a second each as a rule, that ended in throttling."""
+        now = throttled_periods(_ROOT)
+        return 0 if now is None or self._before is None else now - self._before
+
+
+def self_check(rates: Rates, watch: ThrottleWatch, n_threads: int) -> str:
+    """A line about how fast the model is here; throttling is warned of."""
+    if watch.periods:
+        log.warning(
+            "the kernel throttled this process %d times while it measured itself: %d threads are more than its CPU "
+            "quota bears; set --threads lower, or give the container more CPUs",
+            watch.periods,
+            n_threads,
+        )
+    return f"prefill {rates.prefill:.0f} tokens/s, decode {rates.decode:.1f} tokens/s"
