@@ -21,8 +21,8 @@ from chat_templates.forms.form import CallForm, Function
 from chat_templates.json_calls import object_head
 from chat_templates.lark import LarkGrammar, quoted
 from chat_templates.layout import indented_arguments, open_arguments
+from chat_templates.parser_state import CALL_KEYS
 from chat_templates.schema import arguments_schema, content_schema
-from chat_templates.tape import CALL_KEYS
 
 ToolChoice = str | Mapping[str, Any]
 

@@ -39,13 +39,11 @@ class Markers:
 
     def __init__(self, texts: Iterable[str]) -> None:
         known = sorted((text for text in texts if len(text) > 1), key=len, reverse=True)
-        seconds: dict[str, str] = {}
+        rests: dict[str, list[str]] = {}
         for text in known:
-            seconds[text[0]] = seconds.get(text[0], "") + re.escape(text[1])
-        # A vocabulary may have a thousand markers: two characters spare almost every place the look at all of them.
-        heads = "|".join(f"{re.escape(first)}[{following}]" for first, following in seconds.items())
-        marker = f"(?={heads})(?:{'|'.join(map(re.escape, known))})"
-        self._pattern = re.compile(marker if known else r"(?!)")
+            rests.setdefault(text[0], []).append(text[1:])
+        marker = "|".join(_beginning_with(first, some) for first, some in rests.items())
+        self._pattern = re.compile(marker or r"(?!)")
         self._first = re.compile(f"(?={marker})(.)" if known else r"(?!)", re.DOTALL)
 
     def occur_in(self, text: str) -> bool:
@@ -88,6 +86,15 @@ class Guard:
             length += len(piece)
             cuts.append(length)
         return Prompt("".join(pieces), tuple(_stretches(cuts[:-1], [*own, (length, length)])))
+
+
+def _beginning_with(first: str, rests: Collection[str]) -> str:
+    """The regular expression of markers that begin with this character, of which `rests` follow, the longest first.
+
+    A vocabulary may have a thousand markers: two characters spare almost every place the look at all of them.
+    """
+    seconds = "".join(re.escape(rest[0]) for rest in rests)
+    return f"{re.escape(first)}(?=[{seconds}])(?:{'|'.join(map(re.escape, rests))})"
 
 
 def _stretches(cuts: Collection[int], own: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,8 @@ from functools import partial
 
 from chat_templates.call_object import CallObject
 from chat_templates.json_scanner import JsonScanner, Scan
-from chat_templates.tape import CALL_KEYS, ParserState, Reading, json_as_content
+from chat_templates.parser_state import CALL_KEYS, ParserState, json_as_content
+from chat_templates.tape import Reading
 
 
 def object_head(name: str, arguments_key: str = CALL_KEYS[0]) -> str:

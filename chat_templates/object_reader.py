@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chat_templates.json_scanner import WHITESPACE, Scan
-from chat_templates.tape import MAX_HELD, MAX_NAME, ParserState, Reading
+from chat_templates.parser_state import MAX_HELD, MAX_NAME, ParserState
+from chat_templates.tape import Reading
 
 _UNESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 

@@ -1,4 +1,4 @@
-"""Characters in, events out: the two ends of a parser's coroutines.
+"""Characters in: the end of the parser's coroutines that reads.
 
 Knows no format. Law: readers see characters only, so no reader can tell how the text was cut.
 """
@@ -6,27 +6,11 @@ Knows no format. Law: readers see characters only, so no reader can tell how the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
-from chat_templates.events import (
-    ContentDelta,
-    Event,
-    ReasoningDelta,
-    ToolCallArguments,
-    ToolCallEnd,
-    ToolCallRetracted,
-    ToolCallStart,
-    merge,
-)
-from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
+from chat_templates.json_scanner import WHITESPACE, Scan
 from chat_templates.python_scanner import Scanner
-
-CALL_KEYS = ("arguments", "parameters")
-FENCE = "```"
-MAX_NAME = 256  # OpenAI allows 64; servers with prefixed names send more now and then
-MAX_HELD = 65_536  # characters of an object whose name comes after its arguments, or that may yet be retracted
 
 T = TypeVar("T")
 Reading = Generator[None, None, T]
@@ -127,148 +111,6 @@ class Tape:
             self._at = 0
 
 
-class Answer:
-    """The answer being told: collects events, decides which white space is content.
-
-    White space of content is kept until more content follows, so that calls are not surrounded by blank content.
-    """
-
-    __slots__ = ("_delta", "_events", "_has_content", "_pieces", "_space", "n_calls")
-
-    def __init__(self) -> None:
-        self._events: list[Event] = []
-        self._delta: Callable[[str], Event] | None = None
-        self._pieces: list[str] = []
-        self._space: list[str] = []
-        self._has_content = False
-        self.n_calls = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was told so far but white space."""
-        return not (self._has_content or self.n_calls)
-
-    def drain(self) -> list[Event]:
-        """The events since the last drain, neighbouring deltas joined."""
-        self._flush()
-        events, self._events = merge(self._events), []
-        return events
-
-    def content(self, text: str) -> None:
-        """Text for the reader."""
-        solid = text.rstrip()
-        if not solid:
-            if text:
-                self._space.append(text)
-            return
-        if self._space:
-            self._tell(ContentDelta, "".join(self._space))
-            self._space.clear()
-        self._tell(ContentDelta, solid)
-        if len(solid) < len(text):
-            self._space.append(text[len(solid) :])
-        self._has_content = True
-
-    def end(self) -> None:
-        """The text is over: its last white space is content unless it stood around calls."""
-        if self._has_content and not self.n_calls and self._space:
-            self._tell(ContentDelta, "".join(self._space))
-
-    def start_block(self) -> None:
-        """Begin a block of content: one line break sets it off from the content before it."""
-        self._space[:] = ["\n"] if self._has_content else []
-
-    def reasoning(self, text: str) -> None:
-        """Text the model wrote for itself."""
-        if text:
-            self._tell(ReasoningDelta, text)
-
-    def start_call(self, name: str, call_id: str | None = None) -> int:
-        """Begin a call; returns its index. `call_id` is the model's own id of the call."""
-        index = self.n_calls
-        self.n_calls += 1
-        if not self._has_content:
-            self._space.clear()
-        self._add(ToolCallStart(index, name, call_id))
-        return index
-
-    def arguments(self, index: int, text: str) -> None:
-        """A piece of the latest call's arguments."""
-        assert index == self.n_calls - 1
-        if text:
-            self._tell(self._arguments_delta, text)
-
-    def end_call(self, index: int) -> None:
-        """The call's arguments are complete."""
-        self._add(ToolCallEnd(index))
-
-    def retract_call(self, index: int, raw: str) -> None:
-        """Take the latest call back: its text is content."""
-        assert index == self.n_calls - 1
-        self._flush()
-        self.n_calls = index
-        self._has_content = True
-        self._add(ToolCallRetracted(index, "".join(self._space) + raw))
-        self._space.clear()
-
-    def _arguments_delta(self, text: str) -> Event:
-        return ToolCallArguments(self.n_calls - 1, text)
-
-    def _tell(self, delta: Callable[[str], Event], text: str) -> None:
-        """Add a piece to the delta being told, or begin another one."""
-        if delta != self._delta:
-            self._flush()
-            self._delta = delta
-        self._pieces.append(text)
-
-    def _add(self, event: Event) -> None:
-        self._flush()
-        self._events.append(event)
-
-    def _flush(self) -> None:
-        if self._delta is not None:
-            self._events.append(self._delta("".join(self._pieces)))
-            self._delta = None
-            self._pieces.clear()
-
-
-@dataclass(frozen=True, slots=True)
-class OfferedNames:
-    """The tools that a call may name; None when they are not known, and then any name will do.
-
-    `code_name` is the pseudo-tool whose calls are raw code, where it is offered. `parameters` lists a tool's parameters
-    in declared order, for calls that give arguments by position.
-    """
-
-    names: frozenset[str] | None
-    code_name: str | None = None
-    parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def has(self, name: str) -> bool:
-        """Whether a call of this name is a call."""
-        return self.names is None or name in self.names
-
-    def may_begin_with(self, prefix: str) -> bool:
-        """Whether some offered name begins so."""
-        return self.names is None or any(name.startswith(prefix) for name in self.names)
-
-
-@dataclass(slots=True)
-class ParserState:
-    """What the readers of one answer share: where they read, where they tell, and what may be a call.
-
-    For `passes_unknown_names`, `keeps_cut_calls` and `scanner` see `OutputFormat`.
-    """
-
-    offered: OfferedNames
-    stop: tuple[str, ...]
-    passes_unknown_names: bool
-    keeps_cut_calls: bool
-    scanner: Callable[[], Scanner] = JsonScanner
-    tape: Tape = field(default_factory=Tape)
-    answer: Answer = field(default_factory=Answer)
-
-
 def follows(tape: Tape, text: str) -> Reading[bool]:
     """Whether this text comes next; it is left on the tape."""
     seen = ""
@@ -279,29 +121,6 @@ def follows(tape: Tape, text: str) -> Reading[bool]:
         seen += c
     tape.give_back(seen)
     return seen == text
-
-
-def ends_here(state: ParserState) -> Reading[bool]:
-    """Whether nothing but white space is left of the answer; all of it is left on the tape."""
-    space, c = yield from state.tape.next_solid()
-    state.tape.give_back(c)
-    for stop in state.stop:
-        if c is not None and (yield from follows(state.tape, stop)):
-            c = None
-    state.tape.give_back(space)
-    return c is None
-
-
-def json_as_content(tape: Tape, answer: Answer, scanner: Scanner) -> Reading[None]:
-    """The rest of a JSON value that is no call, up to its end or to where it stops being JSON."""
-    is_over = not scanner.depth
-    while not is_over:
-        c = yield from tape.next()
-        if c is None:
-            return
-        tape.give_back(c)
-        text, is_over = tape.scan(scanner)
-        answer.content(text)
 
 
 class Ends:

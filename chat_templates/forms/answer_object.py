@@ -15,8 +15,9 @@ from chat_templates.json_calls import object_head, read_calls
 from chat_templates.json_scanner import Scan
 from chat_templates.lark import LarkGrammar
 from chat_templates.object_reader import ObjectReader, Unescaping
+from chat_templates.parser_state import OfferedNames, ParserState
 from chat_templates.schema import calls_or_content_schema
-from chat_templates.tape import OfferedNames, ParserState, Reading
+from chat_templates.tape import Reading
 
 _CALLS_KEY = "tool_calls"
 _CLOSERS = {"[": "]", "{": "}"}

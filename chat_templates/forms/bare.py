@@ -11,8 +11,9 @@ from typing import Any
 
 from chat_templates.forms.form import CallForm, Function
 from chat_templates.json_calls import object_head, read_calls
+from chat_templates.parser_state import CALL_KEYS, ParserState
 from chat_templates.schema import call_or_content_schema
-from chat_templates.tape import CALL_KEYS, ParserState, Reading
+from chat_templates.tape import Reading
 
 
 @dataclass(frozen=True, slots=True)

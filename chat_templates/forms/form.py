@@ -11,7 +11,8 @@ from typing import Any
 
 from chat_templates.json_calls import read_calls
 from chat_templates.lark import LarkGrammar
-from chat_templates.tape import OfferedNames, ParserState, Reading
+from chat_templates.parser_state import OfferedNames, ParserState
+from chat_templates.tape import Reading
 
 Function = Mapping[str, Any]
 

@@ -14,8 +14,9 @@ from chat_templates.forms.form import Function, MarkedForm
 from chat_templates.json_calls import read_arguments, read_calls
 from chat_templates.json_scanner import Scan
 from chat_templates.lark import LarkGrammar
+from chat_templates.parser_state import MAX_NAME, ParserState
 from chat_templates.raw_arguments import RawArguments
-from chat_templates.tape import MAX_NAME, Ends, ParserState, Reading
+from chat_templates.tape import Ends, Reading
 
 CALLS = "[TOOL_CALLS]"
 CALL_ID = "[CALL_ID]"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from chat_templates.forms.form import MarkedForm
 from chat_templates.json_calls import object_head, read_calls, read_end_tag
-from chat_templates.tape import ParserState, Reading
+from chat_templates.parser_state import ParserState
+from chat_templates.tape import Reading
 
 
 @dataclass(frozen=True, slots=True)

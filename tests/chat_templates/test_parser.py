@@ -90,7 +90,8 @@ def test_no_word_of_a_text_is_lost(family_id, text):
     message = parse_output(family_id, text, TOOLS)
     told = (message.content or "") + (message.reasoning or "")
     told += "".join(call.name + call.arguments for call in message.tool_calls)
-    assert told.count("text") == text.count("text")
+    n_infos = text.count("```text")  # a fence around calls vanishes, and with it the word that says what is in it
+    assert text.count("text") - n_infos <= told.count("text") <= text.count("text")
 
 
 @ALL_FAMILIES
