@@ -153,6 +153,8 @@ def _tensor(path: Path, part: int, entry: GgufTensor) -> Tensor:
     kind = GGML_TYPES.get(entry.type_id)
     if kind is None:
         raise FileFormatError(f"{path}: the tensor {entry.name!r} is of the unknown type {entry.type_id}")
+    if not entry.name.isprintable() or "\N{REPLACEMENT CHARACTER}" in entry.name:
+        raise FileFormatError(f"{path}: a tensor's name is {entry.name!r}, which is no text")
     if 0 in entry.shape:
         raise FileFormatError(f"{path}: the tensor {entry.name!r} is empty, of shape {list(entry.shape)}")
     shape = entry.shape or (1,)

@@ -133,7 +133,10 @@ class Bump:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One recipe. `base` is the stock file type that fills in what is not said, and the label in the file."""
+    """One recipe. `base` is the stock file type that fills in what is not said, and the label in the file.
+
+    `digest` is a SHA-256 of how the recipe was written, as hexadecimal text; empty for one made in Python.
+    """
 
     name: str
     base: FileType
@@ -147,6 +150,7 @@ class Recipe:
     imatrix: Activations = Activations.OPTIONAL
     on_misaligned: OnTrouble = OnTrouble.REFUSE
     on_missing_imatrix: OnTrouble = OnTrouble.REFUSE
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ misunderstood is refused, with its name, the recipe, the key and, where it can b
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -104,7 +106,7 @@ class _File:
         raise RecipeError(f"{self._name}{self._line(recipe, sign)}: {recipe}: {key}: {what}")
 
     def _line(self, recipe: str, sign: str) -> str:
-        """ ":12" for the first line of the recipe's table with `sign` in it; its heading's without one."""
+        """The first line of the recipe's table with `sign` in it, as ":12"; its heading's without one."""
         heading = 0
         for number, line in enumerate(self._text.splitlines(), start=1):
             if line.lstrip().startswith("[") and not line.startswith("  "):
@@ -143,7 +145,9 @@ class _Table:
             if key not in readers and key != "extends":
                 self._refuse(key, f"no such key; one of extends, {', '.join(readers)}", key)
         values: dict[str, Any] = {key: read(key) for key, read in readers.items() if key in self._table}
-        recipe = replace(self._origin(values), name=self._name, **values)
+        origin = self._origin(values)
+        written = json.dumps([origin.digest, self._table], sort_keys=True)
+        recipe = replace(origin, name=self._name, digest=hashlib.sha256(written.encode()).hexdigest(), **values)
         if recipe.bumps and (recipe.start is None or recipe.start not in recipe.ladder):
             self._refuse("start", "bumps need a ladder and a start that is on it", "bumps")
         return recipe

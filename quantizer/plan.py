@@ -1,0 +1,298 @@
+"""From a recipe and a model's head to the exact type of every tensor and the exact size of the file.
+
+Reads no weight and loads no model. The law: what llama.cpp would abort on, or do silently, is refused here, or is done
+because the recipe says so and is recorded with its reason. Nothing that `quantize` does is decided anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from chat_templates import detect_family
+from quantizer.activations import ImatrixFile
+from quantizer.categories import allows_quantization, is_embedding_or_output
+from quantizer.errors import PlanError
+from quantizer.inventory import Inventory, Tensor
+from quantizer.layout import ALIGNMENT, Value, file_bytes, tensor_bytes
+from quantizer.provenance import PLAN_KEY, SOURCE_KEY, UNKNOWN_HASH, clipped, imatrix_entries
+from quantizer.recipe import Activations, OnTrouble, Recipe, Statistics, Wish, wishes
+from quantizer.types import (
+    ABORT_WITHOUT_IMATRIX,
+    FILE_TYPES,
+    IGNORE_IMATRIX,
+    REQUIRE_IMATRIX,
+    TARGETS,
+    WITHOUT_IMATRIX,
+    FileType,
+    fallback,
+    fits,
+)
+from server.ggml_types import GgmlType
+from server.version import functiongate_version
+
+_LISTED = 3  # tensors named in a refusal, before "and 200 more"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTensor:
+    """One tensor of the file to be: its type and which part of the recipe, or which necessity, chose it."""
+
+    tensor: Tensor
+    type: GgmlType
+    by: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of its data to be."""
+        return tensor_bytes(self.tensor, self.type)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it will be of another type than in the source."""
+        return self.type != self.tensor.type
+
+
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """A tensor that cannot have the type asked for, what it gets, and why."""
+
+    tensor: str
+    asked: GgmlType
+    got: GgmlType
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be made. `tensors` are in llama.cpp's order; `file_bytes` has one length for each file.
+
+    `unweighted` are tensors that will be quantized without activations although an imatrix is there;
+    `requantized` those whose source is quantized already.
+    """
+
+    recipe: Recipe
+    inventory: Inventory
+    imatrix: ImatrixFile | None
+    tensors: tuple[PlannedTensor, ...]
+    substitutions: tuple[Substitution, ...]
+    unweighted: tuple[str, ...]
+    requantized: tuple[str, ...]
+    keep_split: bool
+    entries: Mapping[str, Value] = field(repr=False)
+
+    @cached_property
+    def types(self) -> Mapping[str, GgmlType]:
+        """The type of every tensor, by name."""
+        return {each.tensor.name: each.type for each in self.tensors}
+
+    @cached_property
+    def overrides(self) -> Mapping[str, GgmlType]:
+        """The type of every tensor that llama.cpp may change, by name: none of them is left to its own rules."""
+        architecture = self.inventory.hyperparameters.architecture
+        return {each.tensor.name: each.type for each in self.tensors if allows_quantization(each.tensor, architecture)}
+
+    @cached_property
+    def file_bytes(self) -> tuple[int, ...]:
+        """The exact length of each file."""
+        return file_bytes(self.inventory, self.types, self.entries, keep_split=self.keep_split)
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(self.file_bytes)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of tensor data to a value, over all tensors, as llama.cpp reports it."""
+        n_values = sum(each.tensor.n_values for each in self.tensors)
+        return 8 * sum(each.size_bytes for each in self.tensors) / n_values
+
+    @property
+    def native_file_type(self) -> FileType:
+        """The file type to call llama.cpp with: it heeds overrides only if the default type is a quantized one."""
+        base = self.recipe.base
+        if base.default.is_quantized or all(kind == base.default for kind in self.overrides.values()):
+            return base
+        return FILE_TYPES["Q8_0"]
+
+
+def make_plan(
+    recipe: Recipe,
+    inventory: Inventory,
+    *,
+    imatrix: ImatrixFile | None = None,
+    statistics: Statistics | None = None,
+    allow_requantize: bool = False,
+    keep_split: bool = False,
+) -> Plan:
+    """The plan for this recipe and model. `keep_split` means nothing for a model in one file.
+
+    Raises `PlanError` if the file cannot be made as asked for, `RecipeError` if a rule names no tensor of the model.
+    """
+    if recipe.imatrix is Activations.UNUSED:
+        imatrix = None
+    if recipe.imatrix is Activations.REQUIRED and imatrix is None:
+        raise PlanError(f"{recipe.name} is made with activations: give --imatrix, or use a recipe that needs none")
+    keep_split = keep_split and len(inventory.paths) > 1
+    _check_source(inventory, keep_split=keep_split)
+    lengths = _checked_lengths(inventory, imatrix)
+    wanted = wishes(recipe, inventory, has_imatrix=imatrix is not None, statistics=statistics)
+    fitter = _Fitter(recipe, lengths)
+    tensors = tuple(fitter.fit(tensor, wanted.get(tensor.name)) for tensor in inventory.tensors)
+    fitter.check()
+    requantized = tuple(each.tensor.name for each in tensors if each.is_changed and each.tensor.type.is_quantized)
+    if requantized and not allow_requantize:
+        raise PlanError(
+            f"{inventory.path} is quantized already ({_listed(requantized)}), and quantizing twice adds the errors of "
+            f"both: start from F16 or BF16, or say --allow-requantize"
+        )
+    return Plan(
+        recipe,
+        inventory,
+        imatrix,
+        tensors,
+        tuple(fitter.substitutions),
+        _unweighted(tensors, lengths) if imatrix else (),
+        requantized,
+        keep_split,
+        _entries(recipe, inventory, imatrix, is_requantized=bool(requantized)),
+    )
+
+
+def _check_source(inventory: Inventory, *, keep_split: bool) -> None:
+    alignment = inventory.header.alignment
+    if alignment != ALIGNMENT:
+        raise PlanError(f"{inventory.path} is aligned to {alignment} bytes; llama.cpp writes with {ALIGNMENT} only")
+    if keep_split:
+        empty = set(range(1, len(inventory.paths))) - {tensor.part for tensor in inventory.tensors}
+        if empty:
+            raise PlanError(f"{inventory.paths[min(empty)]} holds no tensor: leave out --keep-split")
+
+
+def _checked_lengths(inventory: Inventory, imatrix: ImatrixFile | None) -> Mapping[str, int]:
+    """Columns of activations by tensor, those of this model alone."""
+    if imatrix is None:
+        return {}
+    found: dict[str, int] = {}
+    for tensor in inventory.tensors:
+        entry = imatrix.imatrix.entries.get(tensor.name)
+        if entry is None:
+            continue
+        expected = tensor.row_length * tensor.n_matrices
+        if entry.sums.size != expected:
+            raise PlanError(
+                f"{imatrix.file_name} has {entry.sums.size} columns for {tensor.name}, the model has {expected}: "
+                f"it was collected from another model"
+            )
+        found[tensor.name] = expected
+    if not found:
+        raise PlanError(f"{imatrix.file_name} has no tensor of {inventory.path}: it was collected from another model")
+    return found
+
+
+class _Problem(NamedTuple):
+    tensor: Tensor
+    asked: GgmlType
+    got: GgmlType | None
+    why: str
+
+
+class _Fitter:
+    """Makes wishes possible, one tensor after the other, and remembers what it had to refuse."""
+
+    def __init__(self, recipe: Recipe, weighted: Mapping[str, int]) -> None:
+        self.substitutions: list[Substitution] = []
+        self._recipe = recipe
+        self._weighted = weighted
+        self._misaligned: list[_Problem] = []
+        self._unweighted: list[_Problem] = []
+
+    def fit(self, tensor: Tensor, wish: Wish | None) -> PlannedTensor:
+        """The tensor with a type that it can have; without a wish, its own."""
+        if wish is None or wish.type == tensor.type:
+            return PlannedTensor(tensor, tensor.type, wish.by if wish else "left alone")
+        if tensor.type.name in ("F64", "I8", "I16", "I32", "I64"):
+            raise PlanError(f"{tensor.name} is of type {tensor.type.name}, which llama.cpp cannot convert; keep it")
+        kind = self._aligned(tensor, wish.type)
+        kind = self._without_activations(tensor, kind)
+        return PlannedTensor(tensor, kind, wish.by if kind == wish.type else f"substitute for {wish.type.name}")
+
+    def check(self) -> None:
+        """Raise `PlanError` if a tensor could not be fitted and the recipe has no substitutes."""
+        for problems, key in ((self._misaligned, "on_misaligned"), (self._unweighted, "on_missing_imatrix")):
+            if problems:
+                raise PlanError(self._refusal(problems, key))
+
+    def _aligned(self, tensor: Tensor, kind: GgmlType) -> GgmlType:
+        if fits(kind, tensor.row_length):
+            return kind
+        why = f"{tensor.row_length} values a row are not whole blocks of {kind.block}"
+        return self._substitute(
+            _Problem(tensor, kind, fallback(kind, tensor.row_length), why), self._recipe.on_misaligned, self._misaligned
+        )
+
+    def _without_activations(self, tensor: Tensor, kind: GgmlType) -> GgmlType:
+        if tensor.name in self._weighted or not self._needs_activations(tensor, kind):
+            return kind
+        why = f"{kind.name} needs activations and there are none"
+        nearest = WITHOUT_IMATRIX.get(kind.name)
+        problem = _Problem(tensor, kind, TARGETS[nearest] if nearest else None, why)
+        return self._substitute(problem, self._recipe.on_missing_imatrix, self._unweighted)
+
+    def _needs_activations(self, tensor: Tensor, kind: GgmlType) -> bool:
+        if is_embedding_or_output(tensor.name):
+            return kind.name in ABORT_WITHOUT_IMATRIX
+        return kind.name in REQUIRE_IMATRIX or (kind.name == "Q2_K" and self._recipe.base.name == "Q2_K_S")
+
+    def _substitute(self, problem: _Problem, on_trouble: OnTrouble, refused: list[_Problem]) -> GgmlType:
+        if problem.got is None or on_trouble is OnTrouble.REFUSE:
+            refused.append(problem)
+            return problem.asked
+        self.substitutions.append(Substitution(problem.tensor.name, problem.asked, problem.got, problem.why))
+        return problem.got
+
+    def _refusal(self, problems: Sequence[_Problem], key: str) -> str:
+        first = problems[0]
+        way_out = f'say {key} = "substitute" to take {first.got.name}' if first.got else "there is no substitute"
+        if key == "on_missing_imatrix":
+            way_out = f"give --imatrix with these tensors, or {way_out}"
+        names = _listed([problem.tensor.name for problem in problems])
+        return (
+            f"{self._recipe.name}: {names} cannot be {first.asked.name}: {first.why}; name another type, or {way_out}"
+        )
+
+
+def _unweighted(tensors: Sequence[PlannedTensor], weighted: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(
+        each.tensor.name
+        for each in tensors
+        if each.is_changed and each.type.name not in IGNORE_IMATRIX and each.tensor.name not in weighted
+    )
+
+
+def _entries(
+    recipe: Recipe, inventory: Inventory, imatrix: ImatrixFile | None, *, is_requantized: bool
+) -> dict[str, Value]:
+    """The metadata that will be written; hashes that are not known yet have their length."""
+    entries: dict[str, Value] = {
+        "general.quantization_version": 2,
+        "general.file_type": recipe.base.id,
+        "quantizer.version": clipped(functiongate_version()),
+        "quantizer.recipe": clipped(recipe.name),
+        "quantizer.recipe.sha256": recipe.digest or UNKNOWN_HASH,
+        "quantizer.family": clipped(detect_family(inventory.text_metadata).id),
+        "quantizer.source.file": clipped(inventory.path.name),
+        SOURCE_KEY: UNKNOWN_HASH,
+        PLAN_KEY: UNKNOWN_HASH,
+    }
+    if is_requantized:
+        entries["quantizer.requantized"] = True
+    return entries | (imatrix_entries(imatrix) if imatrix else {})
+
+
+def _listed(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:_LISTED])
+    return listed if len(names) <= _LISTED else f"{listed} and {len(names) - _LISTED} more tensors"

@@ -1,0 +1,209 @@
+"""A plan carried out: atomically, with its provenance in the file, and not again if it was done before.
+
+Decides no type. The law: under the final name there is a whole file that matches its plan, or nothing. A killed run
+leaves a `.partial` file at most, which the next run of the same name takes over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantizer.errors import FileFormatError, NativeError, PlanError
+from quantizer.hashing import files_sha256
+from quantizer.inventory import Inventory, Tensor, read_inventory
+from quantizer.layout import Value
+from quantizer.native.quantize import Job, run
+from quantizer.native.rows import are_finite
+from quantizer.plan import Plan
+from quantizer.provenance import PLAN_KEY, SOURCE_KEY, plan_hash
+from server.cpu import cpu_budget
+from server.llama.library import library
+
+BUFFER_BYTES = 256 << 20  # rows held at once, so that memory does not follow the largest tensor
+
+# Their quantizers look values up on a grid and abort the process where a number is none (`ggml-quants.c`).
+_ABORT_ON_NAN = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"})
+_STEP = re.compile(r"\[ *(\d+)/ *(\d+)\] (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far it is: tensor `index` of `count`, from 1, has been begun."""
+
+    index: int
+    count: int
+    tensor: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedModel:
+    """What was made, or was there. `paths` are all its files; `is_kept` tells that the files were there already."""
+
+    plan: Plan
+    paths: tuple[Path, ...]
+    is_kept: bool
+
+
+def quantize(
+    plan: Plan,
+    target: Path,
+    *,
+    source_sha256: str | None = None,
+    n_threads: int = 0,
+    overwrite: bool = False,
+    on_step: Callable[[Step], None] = lambda _step: None,
+) -> QuantizedModel:
+    """Make the plan's file, `target`, or a split model's files, whose names it gives (`target-00001-of-00003.gguf`).
+
+    Files there already that were made by the same plan from the same source are kept. `source_sha256` saves hashing
+    the source again when several files are made of it.
+    Raises `PlanError` if something else is under the name, unless `overwrite`, or if another process is making it;
+    `FileFormatError` if the source holds values that are no numbers; `NativeError` if llama.cpp fails.
+    """
+    source_sha256 = source_sha256 or files_sha256(plan.inventory.paths)
+    imatrix_sha256 = plan.imatrix.sha256 if plan.imatrix else ""
+    plan_sha256 = plan_hash(plan.types, source_sha256, imatrix_sha256, library().build_info())
+    paths = _paths(target, plan)
+    if any(path.exists() for path in paths):
+        if _is_made_by(paths[0], plan, plan_sha256):
+            return QuantizedModel(plan, paths, is_kept=True)
+        if not overwrite:
+            raise PlanError(f"{paths[0]} is there and was not made by this plan; remove it, or say --overwrite")
+    _check_finite(plan)
+    entries = {**plan.entries, SOURCE_KEY: source_sha256, PLAN_KEY: plan_sha256}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _partial(target, plan) as partial:
+        run(_job(plan, partial, entries, n_threads or _threads()), lambda line: _tell(line, on_step))
+        written = _paths(partial, plan)
+        _check_written(plan, written)
+        _move(written, paths)
+    return QuantizedModel(plan, paths, is_kept=False)
+
+
+def _paths(target: Path, plan: Plan) -> tuple[Path, ...]:
+    """The files of a target: itself, or llama.cpp's names of parts."""
+    count = len(plan.file_bytes)
+    if not plan.keep_split:
+        return (target,)
+    stem = target.name.removesuffix(".gguf")
+    return tuple(target.with_name(f"{stem}-{part:05}-of-{count:05}.gguf") for part in range(1, count + 1))
+
+
+def _is_made_by(path: Path, plan: Plan, plan_sha256: str) -> bool:
+    """Whether the files at `path` are whole and carry this plan's hash."""
+    try:
+        there = read_inventory(path)
+    except FileFormatError:
+        return False
+    sizes = tuple(header.size_bytes for header in there.headers)
+    return there.header.metadata.get(PLAN_KEY) == plan_sha256 and sizes == plan.file_bytes
+
+
+def _check_finite(plan: Plan) -> None:
+    for each in plan.tensors:
+        if each.is_changed and each.type.name in _ABORT_ON_NAN:
+            data = tensor_data(plan.inventory, each.tensor)
+            if not are_finite(each.tensor.type, data):
+                raise FileFormatError(
+                    f"{each.tensor.name} of {plan.inventory.path} holds values that are no finite numbers; "
+                    f"the model is damaged (convert or download it again)"
+                )
+
+
+def tensor_data(inventory: Inventory, tensor: Tensor) -> NDArray[np.uint8]:
+    """The bytes of a tensor, mapped from its file, not read."""
+    start = inventory.headers[tensor.part].data_offset + tensor.offset
+    return np.memmap(inventory.paths[tensor.part], np.uint8, "r", start, (tensor.size_bytes,))
+
+
+@contextmanager
+def _partial(target: Path, plan: Plan) -> Iterator[Path]:
+    """A name beside the target to write to, this process's alone; nothing is left under it unless the process dies."""
+    partial = target.with_name(f".{target.name.removesuffix('.gguf')}.partial.gguf")
+    lock = target.with_name(f".{target.name}.lock")
+    with lock.open("w") as held:
+        if not _is_ours(held, lock):
+            raise PlanError(f"another process is making {target}; wait for it, or choose another name")
+        try:
+            yield partial
+        finally:
+            for path in _paths(partial, plan):
+                path.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
+
+
+def _is_ours(held: TextIO, lock: Path) -> bool:
+    """Take the lock. Whoever held it before may have removed the file under our hands: then it locks nothing."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock.stat().st_ino == os.fstat(held.fileno()).st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _threads() -> int:
+    """All CPUs that this process may use, hyperthreads too: quantizing has no barrier at which one waits for another."""
+    budget = cpu_budget(Path("/"), os.sched_getaffinity(0))
+    return max(1, min(budget.n_affinity, math.floor(budget.quota or budget.n_affinity)))
+
+
+def _job(plan: Plan, target: Path, entries: Mapping[str, Value], n_threads: int) -> Job:
+    imatrix = plan.imatrix.imatrix if plan.imatrix else None
+    names = [name for name in plan.overrides if imatrix is not None and name in imatrix.entries]
+    return Job(
+        source=plan.inventory.path,
+        target=target.with_name(target.name.removesuffix(".gguf")) if plan.keep_split else target,
+        file_type=plan.native_file_type.id,
+        types={name: kind.id for name, kind in plan.overrides.items()},
+        entries=entries,
+        weights={name: imatrix.weights(name) for name in names} if imatrix is not None else {},
+        allow_requantize=bool(plan.requantized),
+        keep_split=plan.keep_split,
+        n_threads=n_threads,
+        buffer_bytes=BUFFER_BYTES,
+    )
+
+
+def _tell(line: str, on_step: Callable[[Step], None]) -> None:
+    if match := _STEP.match(line):
+        on_step(Step(int(match[1]), int(match[2]), match[3]))
+
+
+def _check_written(plan: Plan, written: tuple[Path, ...]) -> None:
+    """Compare what llama.cpp wrote with what was planned: a difference is a bug, and the file is not to be had."""
+    made = read_inventory(written[0])
+    sizes = tuple(header.size_bytes for header in made.headers)
+    differing = [name for name, tensor in made.by_name.items() if plan.types.get(name) != tensor.type]
+    if differing or sizes != plan.file_bytes or len(made.tensors) != len(plan.tensors):
+        raise NativeError(
+            f"llama.cpp wrote {sizes} bytes and planned were {plan.file_bytes}; of another type than planned: "
+            f"{differing or 'nothing'}; nothing was kept"
+        )
+
+
+def _move(written: tuple[Path, ...], paths: tuple[Path, ...]) -> None:
+    """Give the finished files their names, the first part last: what opens is whole."""
+    for path in written:
+        _sync(path)
+    for path, name in reversed(list(zip(written, paths, strict=True))):
+        path.rename(name)
+    _sync(paths[0].parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
