@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from quantizer.errors import FileFormatError
 from quantizer.hyperparameters import MAX_LAYERS, Hyperparameters, hyperparameters
@@ -73,12 +76,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Inventory:
-    """A model's head, over all its files. `tensors` stand in the order in which llama.cpp quantizes."""
+    """A model's head, over all its files. `tensors` stand in the order in which llama.cpp quantizes.
+
+    `added` is metadata that the files do not have: the mark of a model that differs from them, and has to be written
+    before llama.cpp can read it (`quantizer.duplicate`).
+    """
 
     paths: tuple[Path, ...]
     headers: tuple[GgufHeader, ...]
     tensors: tuple[Tensor, ...]
     hyperparameters: Hyperparameters
+    added: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -99,6 +107,11 @@ class Inventory:
     def is_tied(self) -> bool:
         """Whether the embedding is the output too."""
         return "output.weight" not in self.by_name
+
+    def data(self, tensor: Tensor) -> NDArray[np.uint8]:
+        """The bytes of a tensor, mapped from its file: nothing is read until it is looked at."""
+        start = self.headers[tensor.part].data_offset + tensor.offset
+        return np.memmap(self.paths[tensor.part], np.uint8, "r", start, (tensor.size_bytes,))
 
     @property
     def size_bytes(self) -> int:

@@ -6,6 +6,7 @@ because the recipe says so and is recorded with its reason. Nothing that `quanti
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +18,15 @@ from quantizer.categories import allows_quantization, is_embedding_or_output
 from quantizer.errors import PlanError
 from quantizer.inventory import Inventory, Tensor
 from quantizer.layout import ALIGNMENT, Value, file_bytes, tensor_bytes
-from quantizer.provenance import PLAN_KEY, SOURCE_KEY, UNKNOWN_HASH, clipped, imatrix_entries
+from quantizer.provenance import (
+    DEQUANTIZED_KEY,
+    PLAN_KEY,
+    REQUANTIZED_KEY,
+    SOURCE_KEY,
+    UNKNOWN_HASH,
+    clipped,
+    imatrix_entries,
+)
 from quantizer.recipe import Activations, OnTrouble, Recipe, Statistics, Wish, wishes
 from quantizer.types import (
     ABORT_WITHOUT_IMATRIX,
@@ -70,7 +79,7 @@ class Plan:
     """What will be made. `tensors` are in llama.cpp's order; `file_bytes` has one length for each file.
 
     `unweighted` are tensors that will be quantized without activations although an imatrix is there;
-    `requantized` those whose source is quantized already.
+    `requantized` those whose source is quantized already, `dequantized` those that were and will no longer be.
     """
 
     recipe: Recipe
@@ -80,6 +89,7 @@ class Plan:
     substitutions: tuple[Substitution, ...]
     unweighted: tuple[str, ...]
     requantized: tuple[str, ...]
+    dequantized: tuple[str, ...]
     keep_split: bool
     entries: Mapping[str, Value] = field(repr=False)
 
@@ -143,12 +153,14 @@ def make_plan(
     fitter = _Fitter(recipe, lengths)
     tensors = tuple(fitter.fit(tensor, wanted.get(tensor.name)) for tensor in inventory.tensors)
     fitter.check()
-    requantized = tuple(each.tensor.name for each in tensors if each.is_changed and each.tensor.type.is_quantized)
-    if requantized and not allow_requantize:
+    again = [each for each in tensors if each.is_changed and each.tensor.type.is_quantized]
+    if again and not allow_requantize:
         raise PlanError(
-            f"{inventory.path} is quantized already ({_listed(requantized)}), and quantizing twice adds the errors of "
-            f"both: start from F16 or BF16, or say --allow-requantize"
+            f"{inventory.path} is quantized already ({_listed([each.tensor.name for each in again])}), and quantizing "
+            f"twice adds the errors of both: start from F16 or BF16, or say --allow-requantize"
         )
+    requantized = tuple(each.tensor.name for each in again if each.type.is_quantized)
+    dequantized = tuple(each.tensor.name for each in again if not each.type.is_quantized)
     return Plan(
         recipe,
         inventory,
@@ -157,8 +169,9 @@ def make_plan(
         tuple(fitter.substitutions),
         _unweighted(tensors, lengths) if imatrix else (),
         requantized,
+        dequantized,
         keep_split,
-        _entries(recipe, inventory, imatrix, is_requantized=bool(requantized)),
+        {**_entries(recipe, inventory, imatrix), **_marks(inventory, requantized, dequantized)},
     )
 
 
@@ -273,9 +286,7 @@ def _unweighted(tensors: Sequence[PlannedTensor], weighted: Mapping[str, int]) -
     )
 
 
-def _entries(
-    recipe: Recipe, inventory: Inventory, imatrix: ImatrixFile | None, *, is_requantized: bool
-) -> dict[str, Value]:
+def _entries(recipe: Recipe, inventory: Inventory, imatrix: ImatrixFile | None) -> dict[str, Value]:
     """The metadata that will be written; hashes that are not known yet have their length."""
     entries: dict[str, Value] = {
         "general.quantization_version": 2,
@@ -288,9 +299,18 @@ def _entries(
         SOURCE_KEY: UNKNOWN_HASH,
         PLAN_KEY: UNKNOWN_HASH,
     }
-    if is_requantized:
-        entries["quantizer.requantized"] = True
     return entries | (imatrix_entries(imatrix) if imatrix else {})
+
+
+def _marks(inventory: Inventory, requantized: Sequence[str], dequantized: Sequence[str]) -> dict[str, Value]:
+    """What a reader of any figure about the file must know: it was not made from the original weights."""
+    marks: dict[str, Value] = {}
+    if requantized:
+        marks[REQUANTIZED_KEY] = True
+    if dequantized:
+        types = Counter(inventory.by_name[name].type.name for name in dequantized)
+        marks[DEQUANTIZED_KEY] = clipped(", ".join(f"{name} ({count})" for name, count in types.most_common()))
+    return marks
 
 
 def _listed(names: Sequence[str]) -> str:

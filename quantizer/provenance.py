@@ -17,6 +17,7 @@ from server.ggml_types import GgmlType
 UNKNOWN_HASH = "0" * 64
 PLAN_KEY = "quantizer.plan.sha256"
 SOURCE_KEY = "quantizer.source.sha256"
+REQUANTIZED_KEY = "quantizer.requantized"
 DEQUANTIZED_KEY = "quantizer.dequantized_from"
 
 

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
+from quantizer.duplicate import materialised
 from quantizer.errors import FileFormatError, NativeError, PlanError
 from quantizer.hashing import files_sha256
-from quantizer.inventory import Inventory, Tensor, read_inventory
+from quantizer.inventory import read_inventory
 from quantizer.layout import Value
 from quantizer.native.quantize import Job, run
 from quantizer.native.rows import are_finite
@@ -84,7 +82,8 @@ def quantize(
     entries = {**plan.entries, SOURCE_KEY: source_sha256, PLAN_KEY: plan_sha256}
     target.parent.mkdir(parents=True, exist_ok=True)
     with _partial(target, plan) as partial:
-        run(_job(plan, partial, entries, n_threads or _threads()), lambda line: _tell(line, on_step))
+        with materialised(plan.inventory, partial) as source:
+            run(_job(plan, source, partial, entries, n_threads or _threads()), _Steps(on_step).hear)
         written = _paths(partial, plan)
         _check_written(plan, written)
         _move(written, paths)
@@ -112,19 +111,13 @@ def _is_made_by(path: Path, plan: Plan, plan_sha256: str) -> bool:
 
 def _check_finite(plan: Plan) -> None:
     for each in plan.tensors:
-        if each.is_changed and each.type.name in _ABORT_ON_NAN:
-            data = tensor_data(plan.inventory, each.tensor)
-            if not are_finite(each.tensor.type, data):
-                raise FileFormatError(
-                    f"{each.tensor.name} of {plan.inventory.path} holds values that are no finite numbers; "
-                    f"the model is damaged (convert or download it again)"
-                )
-
-
-def tensor_data(inventory: Inventory, tensor: Tensor) -> NDArray[np.uint8]:
-    """The bytes of a tensor, mapped from its file, not read."""
-    start = inventory.headers[tensor.part].data_offset + tensor.offset
-    return np.memmap(inventory.paths[tensor.part], np.uint8, "r", start, (tensor.size_bytes,))
+        if not each.is_changed or each.type.name not in _ABORT_ON_NAN:
+            continue
+        if not are_finite(each.tensor.type, plan.inventory.data(each.tensor)):
+            raise FileFormatError(
+                f"{each.tensor.name} of {plan.inventory.path} holds values that are no finite numbers; "
+                f"the model is damaged (convert or download it again)"
+            )
 
 
 @contextmanager
@@ -153,31 +146,40 @@ def _is_ours(held: TextIO, lock: Path) -> bool:
 
 
 def _threads() -> int:
-    """All CPUs that this process may use, hyperthreads too: quantizing has no barrier at which one waits for another."""
+    """All CPUs that this process may use, hyperthreads too: there is no barrier at which one waits for another."""
     budget = cpu_budget(Path("/"), os.sched_getaffinity(0))
     return max(1, min(budget.n_affinity, math.floor(budget.quota or budget.n_affinity)))
 
 
-def _job(plan: Plan, target: Path, entries: Mapping[str, Value], n_threads: int) -> Job:
+def _job(plan: Plan, source: Path, target: Path, entries: Mapping[str, Value], n_threads: int) -> Job:
     imatrix = plan.imatrix.imatrix if plan.imatrix else None
     names = [name for name in plan.overrides if imatrix is not None and name in imatrix.entries]
     return Job(
-        source=plan.inventory.path,
+        source=source,
         target=target.with_name(target.name.removesuffix(".gguf")) if plan.keep_split else target,
         file_type=plan.native_file_type.id,
         types={name: kind.id for name, kind in plan.overrides.items()},
         entries=entries,
         weights={name: imatrix.weights(name) for name in names} if imatrix is not None else {},
-        allow_requantize=bool(plan.requantized),
+        allow_requantize=bool(plan.requantized or plan.dequantized),
         keep_split=plan.keep_split,
         n_threads=n_threads,
         buffer_bytes=BUFFER_BYTES,
     )
 
 
-def _tell(line: str, on_step: Callable[[Step], None]) -> None:
-    if match := _STEP.match(line):
-        on_step(Step(int(match[1]), int(match[2]), match[3]))
+class _Steps:
+    """Reads the log for tensors that are begun; each is told once, however often its line is heard."""
+
+    def __init__(self, on_step: Callable[[Step], None]) -> None:
+        self._on_step = on_step
+        self._told = 0
+
+    def hear(self, line: str) -> None:
+        match = _STEP.match(line)
+        if match and int(match[1]) > self._told:
+            self._told = int(match[1])
+            self._on_step(Step(self._told, int(match[2]), match[3]))
 
 
 def _check_written(plan: Plan, written: tuple[Path, ...]) -> None:

@@ -88,7 +88,8 @@ class GgufSplit:
 class GgufHeader:
     """What a GGUF file says about itself, every length in it already checked against the file's own.
 
-    `metadata` has its scalars and strings, `arrays` the arrays that are no longer than was asked for.
+    `metadata` has its scalars and strings, `arrays` the arrays that are no longer than was asked for; they end at
+    `metadata_end`, counted from the file's start.
     `entry_bytes` is what each metadata entry, skipped or not, takes when llama.cpp writes it again (it cuts a
     string at a NUL). `tensors` are in the file's order; their data begins at `data_offset`, a multiple of `alignment`.
     """
@@ -98,6 +99,7 @@ class GgufHeader:
     metadata: Mapping[str, Scalar]
     arrays: Mapping[str, tuple[Scalar, ...]]
     entry_bytes: Mapping[str, int]
+    metadata_end: int
     tensors: tuple[GgufTensor, ...]
     alignment: int
     data_offset: int
@@ -174,6 +176,7 @@ class _Reader:
         n_metadata = self._count("metadata entries", MAX_METADATA)
         for _ in range(n_metadata):
             self._entry()
+        metadata_end = self._file.tell()
         tensors = self._tensors(n_tensors)
         alignment = self._alignment()
         data_offset = -(-self._file.tell() // alignment) * alignment
@@ -183,6 +186,7 @@ class _Reader:
             self._metadata,
             self._arrays,
             self._entry_bytes,
+            metadata_end,
             tensors,
             alignment,
             data_offset,
