@@ -25,8 +25,8 @@ from quantizer.native.rows import dequantized
 DROPPED_KEY = "quantizer.dropped"
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
-# Measured on public files: 0.999 between Q5_0 and Q8_0 of one matrix, 0.997 between Q4_K and Q6_K. Rows of matrices that
-# have nothing to do with each other agree by about 0; the bound leaves room for copies of three bits a weight.
+# Measured on public files: 0.999 between Q5_0 and Q8_0 of one matrix, 0.997 between Q4_K and Q6_K. Rows of matrices
+# that have nothing to do with each other agree by about 0; the bound leaves room for copies of three bits a weight.
 SAME_COSINE = 0.9
 _SAMPLED_ROWS = 64
 _TEXT_TYPE = 8  # GGUF_TYPE_STRING
