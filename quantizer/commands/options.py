@@ -36,10 +36,11 @@ StatisticsOption = Annotated[
     typer.Option(help='Statistics for rules that ask for them, JSON: {"zd": {"blk.0.attn_q.weight": 0.1}}.'),
 ]
 OnMisalignedOption = Annotated[
-    OnTrouble | None, typer.Option(help="Rows that a type's blocks do not divide. [default: the recipe's]")
+    OnTrouble | None, typer.Option(help="For rows that a type's blocks do not divide, in place of the recipe's word.")
 ]
 OnMissingImatrixOption = Annotated[
-    OnTrouble | None, typer.Option(help="Types that need activations there are none for. [default: the recipe's]")
+    OnTrouble | None,
+    typer.Option(help="For types that need activations there are none of, in place of the recipe's word."),
 ]
 AllowRequantizeOption = Annotated[
     bool, typer.Option("--allow-requantize", help="Quantize what is quantized already; the file is marked.")

@@ -45,7 +45,7 @@ def quantize_model(
     keep_split: KeepSplitOption = False,
     drop_duplicate: DropDuplicateOption = False,
     output: OutputOption = None,
-    output_dir: Annotated[Path | None, typer.Option(help="Where files go. [default: beside the model]")] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Where files go; beside the model if not given.")] = None,
     threads: ThreadsOption = 0,
     overwrite: OverwriteOption = False,
 ) -> None:

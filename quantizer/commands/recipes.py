@@ -16,7 +16,7 @@ from quantizer.recipe_file import builtin_recipes, read_recipes
 
 def list_recipes(
     file: Annotated[
-        Path | None, typer.Argument(help="A recipe file to check and list. [default: the built-in ones]")
+        Path | None, typer.Argument(help="A recipe file to check and list; the built-in ones if not given.")
     ] = None,
     *,
     as_json: JsonOption = False,
