@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from quantizer.errors import RecipeError
@@ -31,7 +31,7 @@ class Layers:
     """A set of layers of a model of any depth. `text` is how the recipe says it."""
 
     text: str
-    _terms: tuple[Callable[[int, int], bool], ...]
+    _terms: tuple[Callable[[int, int], bool], ...] = field(compare=False, repr=False)
 
     def contains(self, layer: int, n_layer: int) -> bool:
         """Whether the layer, counted from 0, of a model with `n_layer` layers is meant."""

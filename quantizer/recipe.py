@@ -192,18 +192,26 @@ def wishes(
 def _selection(where: str, selector: Selector, scope: Scope) -> frozenset[str]:
     if not any(selector.names(tensor) for tensor in scope.tensors):
         wanted = list(selector.kinds) or (selector.pattern.pattern if selector.pattern else "layers")
-        kinds = ", ".join(sorted({tensor.kind for tensor in scope.tensors}))
-        raise RecipeError(f"{where} names no tensor of this model: {wanted}; its kinds are {kinds}")
+        raise RecipeError(f"{where} names no tensor of this model: {wanted}; its kinds are {_kinds(scope)}")
     return selector.selected(scope)
 
 
 def _climbs(recipe: Recipe, scope: Scope) -> dict[str, int]:
-    """Steps up the ladder by tensor: every bump that selects it counts."""
+    """Steps up the ladder by tensor: every bump that selects it counts.
+
+    A ladder is for models of any make, so a bump for kinds that this one lacks is passed over; not all of them are.
+    """
     steps: dict[str, int] = {}
-    for index, bump in enumerate(recipe.bumps, start=1):
-        for name in _selection(f"{recipe.name}: bump {index}", bump.selector, scope):
+    for bump in recipe.bumps:
+        for name in bump.selector.selected(scope):
             steps[name] = steps.get(name, 0) + bump.steps
+    if recipe.bumps and not steps:
+        raise RecipeError(f"{recipe.name}: no bump names a tensor of this model; its kinds are {_kinds(scope)}")
     return steps
+
+
+def _kinds(scope: Scope) -> str:
+    return ", ".join(sorted({tensor.kind for tensor in scope.tensors}))
 
 
 def _on_ladder(recipe: Recipe, steps: int) -> Wish:

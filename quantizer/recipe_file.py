@@ -106,14 +106,15 @@ class _File:
         raise RecipeError(f"{self._name}{self._line(recipe, sign)}: {recipe}: {key}: {what}")
 
     def _line(self, recipe: str, sign: str) -> str:
-        """The first line of the recipe's table with `sign` in it, as ":12"; its heading's without one."""
+        """The first line of the recipe's table with the word `sign`, as ":12"; its heading's without one."""
         heading = 0
+        word = re.compile(rf"(?<!\w){re.escape(sign)}(?!\w)")
         for number, line in enumerate(self._text.splitlines(), start=1):
             if line.lstrip().startswith("[") and not line.startswith("  "):
                 if heading:
                     break
                 heading = number if line.strip(" []\"'") == recipe else 0
-            elif heading and sign in line:
+            elif heading and sign and word.search(line):
                 return f":{number}"
         return f":{heading}" if heading else ""
 
