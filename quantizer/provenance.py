@@ -26,9 +26,9 @@ def clipped(text: str) -> str:
     return text.replace("\0", " ").encode()[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
 
 
-def plan_hash(types: Mapping[str, GgmlType], source_sha256: str, imatrix_sha256: str, version: str) -> str:
-    """SHA-256 of all that decides the tensors' bytes: two files with the same are the same."""
-    content = [{name: kind.name for name, kind in sorted(types.items())}, source_sha256, imatrix_sha256, version]
+def plan_hash(types: Mapping[str, GgmlType], entries: Mapping[str, Value], build: str) -> str:
+    """SHA-256 of all that decides a file's bytes: its types, its metadata with the hashes in it, llama.cpp's build."""
+    content = [{name: kind.name for name, kind in types.items()}, {**entries, PLAN_KEY: UNKNOWN_HASH}, build]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -70,20 +70,22 @@ def quantize(
     `FileFormatError` if the source holds values that are no numbers; `NativeError` if llama.cpp fails.
     """
     source_sha256 = source_sha256 or files_sha256(plan.inventory.paths)
-    imatrix_sha256 = plan.imatrix.sha256 if plan.imatrix else ""
-    plan_sha256 = plan_hash(plan.types, source_sha256, imatrix_sha256, library().build_info())
+    entries = {**plan.entries, SOURCE_KEY: source_sha256}
+    entries[PLAN_KEY] = plan_hash(plan.types, entries, library().build_info())
     paths = _paths(target, plan)
     if any(path.exists() for path in paths):
-        if _is_made_by(paths[0], plan, plan_sha256):
+        if _is_made_by(paths[0], plan, entries[PLAN_KEY]):
             return QuantizedModel(plan, paths, is_kept=True)
         if not overwrite:
             raise PlanError(f"{paths[0]} is there and was not made by this plan; remove it, or say --overwrite")
     _check_finite(plan)
-    entries = {**plan.entries, SOURCE_KEY: source_sha256, PLAN_KEY: plan_sha256}
     target.parent.mkdir(parents=True, exist_ok=True)
     with _partial(target, plan) as partial:
         with materialised(plan.inventory, partial) as source:
-            run(_job(plan, source, partial, entries, n_threads or _threads()), _Steps(on_step).hear)
+            run(
+                _job(plan, source, partial, entries, n_threads or _threads()),
+                _Steps(on_step).hear,
+            )
         written = _paths(partial, plan)
         _check_written(plan, written)
         _move(written, paths)
@@ -99,7 +101,7 @@ def _paths(target: Path, plan: Plan) -> tuple[Path, ...]:
     return tuple(target.with_name(f"{stem}-{part:05}-of-{count:05}.gguf") for part in range(1, count + 1))
 
 
-def _is_made_by(path: Path, plan: Plan, plan_sha256: str) -> bool:
+def _is_made_by(path: Path, plan: Plan, plan_sha256: Value) -> bool:
     """Whether the files at `path` are whole and carry this plan's hash."""
     try:
         there = read_inventory(path)
