@@ -41,7 +41,8 @@ def draw_heat_map(typed: Iterable[tuple[Tensor, GgmlType]], title: str, path: Pa
     if path.suffix not in FORMATS:
         raise DataError(f"{path} is to end in {' or '.join(FORMATS)}")
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  an extra, and slow to import
+        from matplotlib import rc_context  # noqa: PLC0415  an extra, and slow to import
+        from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise DataError("pictures need matplotlib: pip install 'functiongate[report]'") from error
     kinds, bits = bits_by_layer(typed)
@@ -56,4 +57,5 @@ def draw_heat_map(typed: Iterable[tuple[Tensor, GgmlType]], title: str, path: Pa
     figure.colorbar(image, label="bits per weight")
     # Without the date and the random ids of SVG, the same model gives the same picture.
     metadata = {"Date": None} if path.suffix == ".svg" else {}
-    figure.savefig(path, metadata=metadata)
+    with rc_context({"svg.hashsalt": title}):
+        figure.savefig(path, metadata=metadata)

@@ -272,9 +272,11 @@ class _Fitter:
         way_out = f'say {key} = "substitute" to take {first.got.name}' if first.got else "there is no substitute"
         if key == "on_missing_imatrix":
             way_out = f"give --imatrix with these tensors, or {way_out}"
-        names = _listed([problem.tensor.name for problem in problems])
+        alike = [problem.tensor.name for problem in problems if problem.asked == first.asked]
+        others = f" ({len(problems) - len(alike)} others have the like)" if len(alike) < len(problems) else ""
         return (
-            f"{self._recipe.name}: {names} cannot be {first.asked.name}: {first.why}; name another type, or {way_out}"
+            f"{self._recipe.name}: {_listed(alike)} cannot be {first.asked.name}: {first.why}{others}; "
+            f"name another type, or {way_out}"
         )
 
 
