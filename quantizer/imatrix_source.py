@@ -16,7 +16,8 @@ from quantizer.activations import ImatrixFile
 from quantizer.errors import FileFormatError
 from quantizer.hashing import files_sha256
 from server.errors import StartupError
-from server.gguf import GgufHeader, read_header
+from server.gguf import read_header
+from server.gguf_header import GgufHeader
 
 _MAX_DATASETS = 1024
 _SUMS, _COUNTS = ".in_sum2", ".counts"

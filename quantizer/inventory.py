@@ -18,7 +18,8 @@ from quantizer.errors import FileFormatError
 from quantizer.hyperparameters import MAX_LAYERS, Hyperparameters, hyperparameters
 from server.errors import StartupError
 from server.ggml_types import GGML_TYPES, GgmlType
-from server.gguf import GgufHeader, GgufTensor, read_header
+from server.gguf import read_header
+from server.gguf_header import GgufHeader, GgufTensor
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _BLOCK = re.compile(r"blk\.(\d+)\.")
