@@ -98,3 +98,16 @@ def test_the_tensors_are_byte_for_byte_llama_quantizes(tools, smollm2_f16, imatr
         assert (tensor.type, tensor.shape) == (other.type, other.shape), tensor.name
         assert np.array_equal(left.data(tensor), right.data(other)), tensor.name
     assert (left.size_bytes,) == plan.file_bytes
+
+
+def test_a_model_split_by_llama_cpp_is_kept_split_as_llama_quantize_does(tools, smollm2_f16, tmp_path):
+    llama(tools, "llama-gguf-split", "--split-max-tensors", 100, smollm2_f16, tmp_path / "part")
+    first = tmp_path / "part-00001-of-00003.gguf"
+    plan = make_plan(find_recipes("Q8_0")[0], read_inventory(first), keep_split=True)
+    ours = quantize(plan, tmp_path / "ours.gguf")
+    llama(tools, "llama-quantize", "--keep-split", first, tmp_path / "theirs", "Q8_0")
+    theirs = read_inventory(tmp_path / "theirs-00001-of-00003.gguf")
+    assert tuple(path.stat().st_size for path in ours.paths) == plan.file_bytes
+    for left, right in zip(read_inventory(ours.paths[0]).tensors, theirs.tensors, strict=True):
+        assert (left.name, left.type, left.part) == (right.name, right.type, right.part)
+        assert np.array_equal(read_inventory(ours.paths[0]).data(left), theirs.data(right)), left.name
