@@ -10,6 +10,7 @@ import fcntl
 import math
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ def quantize(
 
     Files there already that were made by the same plan from the same source are kept. `source_sha256` saves hashing
     the source again when several files are made of it.
-    Raises `PlanError` if something else is under the name, unless `overwrite`, or if another process is making it;
+    Raises `PlanError` if something else is under the name, unless `overwrite`, if another process is making it, or if
+    the disk is too full;
     `FileFormatError` if the source holds values that are no numbers; `NativeError` if llama.cpp fails.
     """
     source_sha256 = source_sha256 or files_sha256(plan.inventory.paths)
@@ -74,12 +76,15 @@ def quantize(
     entries[PLAN_KEY] = plan_hash(plan.types, entries, library().build_info())
     paths = _paths(target, plan)
     if any(path.exists() for path in paths):
+        if any(path.exists() and path.samefile(source) for path in paths for source in plan.inventory.paths):
+            raise PlanError(f"{target} is the model itself; name another file")
         if _is_made_by(paths[0], plan, entries[PLAN_KEY]):
             return QuantizedModel(plan, paths, is_kept=True)
         if not overwrite:
             raise PlanError(f"{paths[0]} is there and was not made by this plan; remove it, or say --overwrite")
     _check_finite(plan)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _check_space(plan, target.parent)
     with _partial(target, plan) as partial:
         with materialised(plan.inventory, partial) as source:
             run(
@@ -120,6 +125,14 @@ def _check_finite(plan: Plan) -> None:
                 f"{each.tensor.name} of {plan.inventory.path} holds values that are no finite numbers; "
                 f"the model is damaged (convert or download it again)"
             )
+
+
+def _check_space(plan: Plan, folder: Path) -> None:
+    """llama.cpp reports a full disk as "iostream error"; this says how much there is."""
+    needed = plan.size_bytes + (plan.inventory.size_bytes if plan.inventory.added else 0)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise PlanError(f"{folder} has {free:,} bytes free and {needed:,} are needed; choose another folder")
 
 
 @contextmanager

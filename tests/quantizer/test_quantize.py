@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -238,6 +239,35 @@ def test_data_of_no_whole_blocks_does_not_cross():
 
 def test_a_pattern_is_found_in_its_own_name_alone():
     assert anchored("blk.1.attn_q.weight") == r"^blk\.1\.attn_q\.weight$"
+
+
+def test_the_model_itself_is_never_overwritten(wide):
+    content = wide.read_bytes()
+    with pytest.raises(PlanError, match="the model itself"):
+        quantize(plan_of("Q8_0", read_inventory(wide)), wide, overwrite=True)
+    assert wide.read_bytes() == content
+
+
+def test_a_disk_too_small_is_said_before_anything_is_written(wide, tmp_path, monkeypatch):
+    plan = plan_of("Q8_0", read_inventory(wide))
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=plan.size_bytes - 1))
+    with pytest.raises(PlanError, match="bytes free"):
+        quantize(plan, tmp_path / "made.gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["wide.gguf"]
+
+
+def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path):
+    source = write_tiny_gguf(tmp_path / "source.gguf", n_embd=1024, n_ff=8192)
+    command = [sys.executable, "-m", "quantizer", "quantize", str(source), "Q4_K_M", "--threads", "1"]
+    process = subprocess.Popen(
+        [*command, "--output", str(tmp_path / "made.gguf")], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not (tmp_path / ".made.partial.gguf").exists():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (130, b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["source.gguf"]
 
 
 @pytest.mark.slow
