@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
+from quantizer.commands.inspect import inspect_model
+from quantizer.commands.plan import plan_model
+from quantizer.commands.quantize import dequantize_model, quantize_model
+from quantizer.commands.recipes import list_recipes
 from quantizer.errors import QuantizerError
 from server.errors import FunctionGateError
 from server.llama.errors import LlamaError
@@ -39,6 +43,13 @@ def _commands() -> None:
 def version() -> None:
     """Print the version."""
     typer.echo(functiongate_version())
+
+
+app.command("inspect")(inspect_model)
+app.command("recipes")(list_recipes)
+app.command("plan")(plan_model)
+app.command("quantize")(quantize_model)
+app.command("dequantize")(dequantize_model)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,19 +1,20 @@
 """The head of a GGUF file, read before llama.cpp sees it: whether it is whole, and what it says of itself.
 
-llama.cpp answers a bad file with a line of C and a null pointer; this reader answers with a sentence. It
-streams: arrays (vocabularies) are skipped, weights are never touched, and no length found in the file is
-allocated before it is checked against the file's own size. Knows no model; imports nothing but the standard
-library.
-Layout: the GGUF specification in ggml's `docs/gguf.md`; block sizes as in `gguf-py/gguf/constants.py`.
+llama.cpp answers a bad file with a line of C and a null pointer, or aborts; this reader answers with a sentence.
+It streams: long arrays (vocabularies) are skipped, weights are never touched, and no length found in the file is
+allocated before it is checked against the file's own size. Knows no model.
+Layout: the GGUF specification in ggml's `docs/gguf.md`; what is refused here, `gguf.cpp` refuses or aborts on.
 """
 
 from __future__ import annotations
 
+import math
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from server.errors import StartupError
+from server.ggml_types import GGML_TYPES
+from server.gguf_header import GgufHeader, GgufTensor, Scalar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,8 @@ MAX_KEY_BYTES = 1 << 16  # the specification's own limit
 MAX_STRING_BYTES = 1 << 24  # chat templates are tens of kilobytes
 MAX_ARRAY_STRINGS = 1 << 23  # vocabularies are some hundred thousand
 MAX_DIMS = 4  # GGML_MAX_DIMS
+MAX_TENSOR_NAME_BYTES = 63  # GGML_MAX_NAME, with its NUL
+MAX_VALUES = (1 << 63) - 1  # of one tensor: gguf.cpp counts in int64
 
 _STRING, _ARRAY = 8, 9
 _SCALARS: Mapping[int, struct.Struct] = {
@@ -46,91 +49,20 @@ _SCALARS: Mapping[int, struct.Struct] = {
     12: struct.Struct("<d"),
 }
 _U32, _U64 = _SCALARS[4], _SCALARS[10]
-
-# ggml type -> (values in a block, bytes of a block). A type that is not here is taken to be empty: the check
-# of the file's length is then weaker, and a newer llama.cpp may know better.
-_BLOCKS: Mapping[int, tuple[int, int]] = {
-    0: (1, 4),
-    1: (1, 2),
-    2: (32, 18),
-    3: (32, 20),
-    6: (32, 22),
-    7: (32, 24),
-    8: (32, 34),
-    9: (32, 36),
-    10: (256, 84),
-    11: (256, 110),
-    12: (256, 144),
-    13: (256, 176),
-    14: (256, 210),
-    15: (256, 292),
-    16: (256, 66),
-    17: (256, 74),
-    18: (256, 98),
-    19: (256, 50),
-    20: (32, 18),
-    21: (256, 110),
-    22: (256, 82),
-    23: (256, 136),
-    24: (1, 1),
-    25: (1, 2),
-    26: (1, 4),
-    27: (1, 8),
-    28: (1, 8),
-    29: (256, 56),
-    30: (1, 2),
-    34: (256, 54),
-    35: (256, 66),
-    39: (32, 17),
-    40: (64, 36),
-    41: (128, 18),
-    42: (64, 18),
-}
+_BLOCK_BYTES = 1 << 20  # read at once of an array that is skipped
 
 
-@dataclass(frozen=True, slots=True)
-class GgufHeader:
-    """What a GGUF file says about itself. `metadata` has its scalars and strings; arrays are skipped.
-
-    `size_bytes` is the file's length, already checked against the tensor table.
-    """
-
-    version: int
-    n_tensors: int
-    size_bytes: int
-    metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-
-    @property
-    def architecture(self) -> str | None:
-        """`general.architecture`, "llama" for example."""
-        return self._text("general.architecture")
-
-    @property
-    def name(self) -> str | None:
-        """`general.name`: what the model's makers call it."""
-        return self._text("general.name")
-
-    @property
-    def chat_template(self) -> str | None:
-        """`tokenizer.chat_template`: Jinja source, untrusted."""
-        return self._text("tokenizer.chat_template")
-
-    def _text(self, key: str) -> str | None:
-        value = self.metadata.get(key)
-        return value if isinstance(value, str) else None
-
-
-def read_header(path: Path) -> GgufHeader:
-    """The header of the GGUF file at `path`, every count and length in it checked.
+def read_header(path: Path, *, max_array: int = 0) -> GgufHeader:
+    """The header of the GGUF file at `path`, with its arrays of up to `max_array` items.
 
     Raises `StartupError` if the file is missing, unreadable, not a GGUF of version 2 or 3, damaged, without
-    tensors, or shorter than its tensor table says.
+    tensors (unless it is a part of a split model), or shorter than its tensor table says.
     """
     try:
         with path.open("rb") as file:
             size_bytes = file.seek(0, 2)
             file.seek(0)
-            return _Reader(path, file, size_bytes).header()
+            return _Reader(path, file, size_bytes, max_array).header()
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartupError(f"cannot read the model {path}: {reason}") from error
@@ -139,10 +71,15 @@ def read_header(path: Path) -> GgufHeader:
 class _Reader:
     """Reads one header; every read is bounded by what the file still holds."""
 
-    def __init__(self, path: Path, file: BinaryIO, size_bytes: int) -> None:
+    def __init__(self, path: Path, file: BinaryIO, size_bytes: int, max_array: int) -> None:
         self._path = path
         self._file = file
         self._size_bytes = size_bytes
+        self._max_array = max_array
+        self._metadata: dict[str, Scalar] = {}
+        self._arrays: dict[str, tuple[Scalar, ...]] = {}
+        self._entry_bytes: dict[str, int] = {}
+        self._cut_bytes = 0  # of the current entry: what follows NULs in its strings
 
     def header(self) -> GgufHeader:
         if self._size_bytes < len(MAGIC) or self._take(len(MAGIC)) != MAGIC:
@@ -152,64 +89,128 @@ class _Reader:
             raise StartupError(f"{self._path} is GGUF version {version}; expected 2 or 3 (convert the model again)")
         n_tensors = self._count("tensors", MAX_TENSORS)
         n_metadata = self._count("metadata entries", MAX_METADATA)
-        metadata = dict(entry for _ in range(n_metadata) if (entry := self._entry()) is not None)
-        if n_tensors == 0:
+        for _ in range(n_metadata):
+            self._entry()
+        metadata_end = self._file.tell()
+        tensors = self._tensors(n_tensors)
+        alignment = self._alignment()
+        data_offset = -(-self._file.tell() // alignment) * alignment
+        header = GgufHeader(
+            version,
+            self._size_bytes,
+            self._metadata,
+            self._arrays,
+            self._entry_bytes,
+            metadata_end,
+            tensors,
+            alignment,
+            data_offset,
+        )
+        if n_tensors == 0 and header.split is None:
             raise StartupError(f"{self._path} holds no weights (it is a vocabulary only)")
-        self._check_length(n_tensors, metadata.get("general.alignment", 32))
-        return GgufHeader(version, n_tensors, self._size_bytes, metadata)
+        self._check_length(header)
+        return header
 
-    def _entry(self) -> tuple[str, str | int | float | bool] | None:
+    def _entry(self) -> None:
+        start, self._cut_bytes = self._file.tell(), 0
         key = self._string(MAX_KEY_BYTES).decode("utf-8", "replace")
+        if not key or key in self._entry_bytes:
+            raise self._damaged(f"the metadata key {key!r} is empty or there twice")
         kind = self._number(_U32)
         if kind == _ARRAY:
-            self._skip_array(key)
-            return None
-        if kind == _STRING:
-            return key, self._string(MAX_STRING_BYTES).decode("utf-8", "replace")
-        return key, self._scalar(kind, key)
+            self._array(key)
+        else:
+            self._metadata[key] = self._value(kind, key)
+        self._entry_bytes[key] = self._file.tell() - start - self._cut_bytes
 
-    def _scalar(self, kind: int, key: str) -> int | float | bool:
+    def _value(self, kind: int, key: str) -> Scalar:
+        if kind == _STRING:
+            text = self._string(MAX_STRING_BYTES)
+            self._cut_bytes += _after_nul(text)
+            return text.decode("utf-8", "replace")
         if kind not in _SCALARS:
             raise self._damaged(f"{key!r} has the unknown type {kind}")
         form = _SCALARS[kind]
         value: int | float | bool = form.unpack(self._take(form.size))[0]
         return value
 
-    def _skip_array(self, key: str) -> None:
+    def _array(self, key: str) -> None:
         kind = self._number(_U32)
         count = self._number(_U64)
-        if kind in _SCALARS:
-            self._skip(count * _SCALARS[kind].size)
-        elif kind == _STRING:
-            if count > MAX_ARRAY_STRINGS:
-                raise self._damaged(f"{key!r} claims {count} strings, more than {MAX_ARRAY_STRINGS}")
-            for _ in range(count):
-                self._skip(self._number(_U64))
-        else:
+        if kind not in _SCALARS and kind != _STRING:
             raise self._damaged(f"{key!r} is an array of the unknown type {kind}")
+        if count <= self._max_array:
+            self._arrays[key] = tuple(self._value(kind, key) for _ in range(count))
+        elif kind in _SCALARS:
+            self._skip(count * _SCALARS[kind].size)
+        elif count > MAX_ARRAY_STRINGS:
+            raise self._damaged(f"{key!r} claims {count} strings, more than {MAX_ARRAY_STRINGS}")
+        else:
+            self._skip_strings(count)
 
-    def _check_length(self, n_tensors: int, alignment: str | float) -> None:
+    def _skip_strings(self, count: int) -> None:
+        """Walk a vocabulary block by block: a read for each of its strings would take most of a second."""
+        data, at, cut_bytes = b"", 0, 0
+        length_at = _U64.unpack_from
+        while count:
+            data, at = data[at:] + self._file.read(_BLOCK_BYTES), 0
+            n_before, n_data = count, len(data)
+            while count and at + 8 <= n_data:
+                end = at + 8 + length_at(data, at)[0]
+                if end > n_data:
+                    break
+                if (nul := data.find(b"\0", at + 8, end)) >= 0:
+                    cut_bytes += end - nul
+                at, count = end, count - 1
+            if count == n_before:  # a string longer than a block: no piece of a vocabulary
+                self._skip(self._long_string(data))
+                data, at, count = b"", 0, count - 1
+        self._cut_bytes += cut_bytes
+        self._file.seek(at - len(data), 1)
+
+    def _long_string(self, data: bytes) -> int:
+        """How much of the string that `data` begins with lies beyond `data`."""
+        if len(data) < _U64.size:
+            raise self._truncated()
+        length: int = _U64.unpack_from(data)[0]
+        return _U64.size + length - len(data)
+
+    def _tensors(self, n_tensors: int) -> tuple[GgufTensor, ...]:
+        tensors: dict[str, GgufTensor] = {}
+        for _ in range(n_tensors):
+            tensor = self._tensor()
+            if tensor.name in tensors:
+                raise self._damaged(f"the tensor {tensor.name!r} is there twice")
+            tensors[tensor.name] = tensor
+        return tuple(tensors.values())
+
+    def _tensor(self) -> GgufTensor:
+        name = self._string(MAX_TENSOR_NAME_BYTES).decode("utf-8", "replace")
+        n_dims = self._number(_U32)
+        if n_dims > MAX_DIMS:
+            raise self._damaged(f"a tensor has {n_dims} dimensions, more than {MAX_DIMS}")
+        shape = tuple(self._number(_U64) for _ in range(n_dims))
+        type_id, offset = self._number(_U32), self._number(_U64)
+        block = GGML_TYPES[type_id].block if type_id in GGML_TYPES else 1
+        if (shape or (1,))[0] % block or math.prod(shape) > MAX_VALUES:
+            raise self._damaged(f"the tensor {name!r} of shape {list(shape)} cannot be of type {type_id}")
+        return GgufTensor(name, shape, type_id, offset)
+
+    def _alignment(self) -> int:
+        alignment = self._metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20:
             raise self._damaged(f"general.alignment is {alignment!r}")
-        data_bytes = max(self._tensor_end() for _ in range(n_tensors))
+        return alignment
+
+    def _check_length(self, header: GgufHeader) -> None:
         # |header|padding to `alignment`|tensor data, offsets relative to its start|
-        needed = -(-self._file.tell() // alignment) * alignment + data_bytes
-        if needed > self._size_bytes:
+        data_bytes = max((tensor.offset + tensor.size_bytes for tensor in header.tensors), default=0)
+        needed = header.data_offset + data_bytes
+        if data_bytes and needed > self._size_bytes:
             raise StartupError(
                 f"{self._path} is truncated: its {self._size_bytes} bytes are fewer than the {needed} "
                 f"of its tensor table (download it again)"
             )
-
-    def _tensor_end(self) -> int:
-        self._string(MAX_KEY_BYTES)
-        n_dims = self._number(_U32)
-        if n_dims > MAX_DIMS:
-            raise self._damaged(f"a tensor has {n_dims} dimensions, more than {MAX_DIMS}")
-        n_values = 1
-        for _ in range(n_dims):
-            n_values *= self._number(_U64)
-        values, size = _BLOCKS.get(self._number(_U32), (1, 0))
-        return self._number(_U64) + n_values // values * size
 
     def _count(self, what: str, bound: int) -> int:
         count = self._number(_U64)
@@ -245,3 +246,8 @@ class _Reader:
 
     def _damaged(self, what: str) -> StartupError:
         return StartupError(f"{self._path} is damaged: {what} (download it again)")
+
+
+def _after_nul(text: bytes) -> int:
+    nul = text.find(b"\0")
+    return len(text) - nul if nul >= 0 else 0

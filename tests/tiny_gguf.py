@@ -28,11 +28,24 @@ CHAT_TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}" + "{# paddi
 ALIGNMENT = 32
 
 
-def write_tiny_gguf(path: Path, *, seed: int = 0, chat_template: str | None = CHAT_TEMPLATE) -> Path:
-    """Write the model to `path` (about 0.5 MB) and return it. The same seed gives the same bytes."""
+def write_tiny_gguf(
+    path: Path,
+    *,
+    seed: int = 0,
+    chat_template: str | None = CHAT_TEMPLATE,
+    n_embd: int = N_EMBD,
+    n_ff: int = N_FF,
+    is_tied: bool = False,
+) -> Path:
+    """Write the model to `path` (about 0.5 MB) and return it. The same arguments give the same bytes.
+
+    With `n_embd` and `n_ff` of 256 and 512 (about 5 MB) the rows are whole blocks of any type.
+    """
     tokens, types = _vocabulary()
-    tensors = _tensors(len(tokens), np.random.default_rng(seed))
-    described = _metadata(tokens, types)
+    tensors = _tensors(len(tokens), np.random.default_rng(seed), n_embd, n_ff)
+    if is_tied:
+        del tensors["output.weight"]
+    described = _metadata(tokens, types, n_embd, n_ff)
     if chat_template is not None:
         described["tokenizer.chat_template"] = chat_template
     metadata = [_entry(key, value) for key, value in described.items()]
@@ -61,19 +74,19 @@ def _vocabulary() -> tuple[list[str], list[int]]:
     return tokens, types
 
 
-def _metadata(tokens: list[str], types: list[int]) -> dict[str, object]:
+def _metadata(tokens: list[str], types: list[int], n_embd: int, n_ff: int) -> dict[str, object]:
     return {
         "general.architecture": "llama",
         "general.name": "tiny",
         "llama.vocab_size": len(tokens),
         "llama.context_length": N_CTX,
-        "llama.embedding_length": N_EMBD,
+        "llama.embedding_length": n_embd,
         "llama.block_count": N_LAYER,
-        "llama.feed_forward_length": N_FF,
+        "llama.feed_forward_length": n_ff,
         "llama.attention.head_count": N_HEAD,
         "llama.attention.head_count_kv": N_HEAD,
         "llama.attention.layer_norm_rms_epsilon": 1e-5,
-        "llama.rope.dimension_count": N_EMBD // N_HEAD,
+        "llama.rope.dimension_count": n_embd // N_HEAD,
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.scores": [0.0] * len(tokens),
@@ -86,22 +99,22 @@ def _metadata(tokens: list[str], types: list[int]) -> dict[str, object]:
     }
 
 
-def _tensors(n_vocab: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _tensors(n_vocab: int, rng: np.random.Generator, n_embd: int, n_ff: int) -> dict[str, np.ndarray]:
     def weight(*shape: int) -> np.ndarray:
         return rng.normal(0.0, 0.3, shape).astype(np.float32)
 
-    ones = np.ones(N_EMBD, dtype=np.float32)
-    tensors = {"token_embd.weight": weight(n_vocab, N_EMBD)}
+    ones = np.ones(n_embd, dtype=np.float32)
+    tensors = {"token_embd.weight": weight(n_vocab, n_embd)}
     for i in range(N_LAYER):
         tensors[f"blk.{i}.attn_norm.weight"] = ones
         for part in ("q", "k", "v", "output"):
-            tensors[f"blk.{i}.attn_{part}.weight"] = weight(N_EMBD, N_EMBD)
+            tensors[f"blk.{i}.attn_{part}.weight"] = weight(n_embd, n_embd)
         tensors[f"blk.{i}.ffn_norm.weight"] = ones
-        tensors[f"blk.{i}.ffn_gate.weight"] = weight(N_FF, N_EMBD)
-        tensors[f"blk.{i}.ffn_up.weight"] = weight(N_FF, N_EMBD)
-        tensors[f"blk.{i}.ffn_down.weight"] = weight(N_EMBD, N_FF)
+        tensors[f"blk.{i}.ffn_gate.weight"] = weight(n_ff, n_embd)
+        tensors[f"blk.{i}.ffn_up.weight"] = weight(n_ff, n_embd)
+        tensors[f"blk.{i}.ffn_down.weight"] = weight(n_embd, n_ff)
     tensors["output_norm.weight"] = ones
-    tensors["output.weight"] = weight(n_vocab, N_EMBD)
+    tensors["output.weight"] = weight(n_vocab, n_embd)
     return tensors
 
 

@@ -1,0 +1,40 @@
+"""Figures as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from quantizer.groups import Group
+
+
+def console() -> Console:
+    """Standard output, wide enough for a table where it is no terminal."""
+    found = Console()
+    return found if found.is_terminal else Console(width=160)
+
+
+def size_text(size_bytes: int) -> str:
+    """A size in MB of 10^6 bytes, as files are listed."""
+    return f"{size_bytes / 1e6:,.1f} MB"
+
+
+def group_table(groups: Iterable[Group], title: str, n_values: int) -> Table:
+    """Groups of tensors: how many, which share of the weights, their bits and types."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("tensors")
+    for heading in ("count", "of weights", "size", "bpw"):
+        table.add_column(heading, justify="right")
+    table.add_column("types")
+    for group in groups:
+        table.add_row(
+            group.name,
+            str(group.n_tensors),
+            f"{group.n_values / n_values:.1%}",
+            size_text(group.size_bytes),
+            f"{group.bits_per_weight:.2f}",
+            ", ".join(f"{name} x{count}" for name, count in group.types.items()),
+        )
+    return table

@@ -1,0 +1,226 @@
+"""A plan carried out: atomically, with its provenance in the file, and not again if it was done before.
+
+Decides no type. The law: under the final name there is a whole file that matches its plan, or nothing. A killed run
+leaves a `.partial` file at most, which the next run of the same name takes over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from quantizer.duplicate import materialised
+from quantizer.errors import FileFormatError, NativeError, PlanError
+from quantizer.hashing import files_sha256
+from quantizer.inventory import read_inventory
+from quantizer.layout import Value
+from quantizer.native.quantize import Job, run
+from quantizer.native.rows import are_finite
+from quantizer.plan import Plan
+from quantizer.provenance import PLAN_KEY, SOURCE_KEY, plan_hash
+from server.cpu import cpu_budget
+from server.llama.library import library
+
+BUFFER_BYTES = 256 << 20  # rows held at once, so that memory does not follow the largest tensor
+
+# Their quantizers look values up on a grid and abort the process where a number is none (`ggml-quants.c`).
+_ABORT_ON_NAN = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"})
+_STEP = re.compile(r"\[ *(\d+)/ *(\d+)\] (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far it is: tensor `index` of `count`, from 1, has been begun."""
+
+    index: int
+    count: int
+    tensor: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedModel:
+    """What was made, or was there. `paths` are all its files; `is_kept` tells that the files were there already."""
+
+    plan: Plan
+    paths: tuple[Path, ...]
+    is_kept: bool
+
+
+def quantize(
+    plan: Plan,
+    target: Path,
+    *,
+    source_sha256: str | None = None,
+    n_threads: int = 0,
+    overwrite: bool = False,
+    on_step: Callable[[Step], None] = lambda _step: None,
+) -> QuantizedModel:
+    """Make the plan's file, `target`, or a split model's files, whose names it gives (`target-00001-of-00003.gguf`).
+
+    Files there already that were made by the same plan from the same source are kept. `source_sha256` saves hashing
+    the source again when several files are made of it.
+    Raises `PlanError` if something else is under the name, unless `overwrite`, if another process is making it, or if
+    the disk is too full;
+    `FileFormatError` if the source holds values that are no numbers; `NativeError` if llama.cpp fails.
+    """
+    source_sha256 = source_sha256 or files_sha256(plan.inventory.paths)
+    entries = {**plan.entries, SOURCE_KEY: source_sha256}
+    entries[PLAN_KEY] = plan_hash(plan.types, entries, library().build_info())
+    paths = _paths(target, plan)
+    if any(path.exists() for path in paths):
+        if any(path.exists() and path.samefile(source) for path in paths for source in plan.inventory.paths):
+            raise PlanError(f"{target} is the model itself; name another file")
+        if _is_made_by(paths[0], plan, entries[PLAN_KEY]):
+            return QuantizedModel(plan, paths, is_kept=True)
+        if not overwrite:
+            raise PlanError(f"{paths[0]} is there and was not made by this plan; remove it, or say --overwrite")
+    _check_finite(plan)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _check_space(plan, target.parent)
+    with _partial(target, plan) as partial:
+        with materialised(plan.inventory, partial) as source:
+            run(
+                _job(plan, source, partial, entries, n_threads or _threads()),
+                _Steps(on_step).hear,
+            )
+        written = _paths(partial, plan)
+        _check_written(plan, written)
+        _move(written, paths)
+    return QuantizedModel(plan, paths, is_kept=False)
+
+
+def _paths(target: Path, plan: Plan) -> tuple[Path, ...]:
+    """The files of a target: itself, or llama.cpp's names of parts."""
+    count = len(plan.file_bytes)
+    if not plan.keep_split:
+        return (target,)
+    stem = target.name.removesuffix(".gguf")
+    return tuple(target.with_name(f"{stem}-{part:05}-of-{count:05}.gguf") for part in range(1, count + 1))
+
+
+def _is_made_by(path: Path, plan: Plan, plan_sha256: Value) -> bool:
+    """Whether the files at `path` are whole and carry this plan's hash."""
+    try:
+        there = read_inventory(path)
+    except FileFormatError:
+        return False
+    sizes = tuple(header.size_bytes for header in there.headers)
+    return there.header.metadata.get(PLAN_KEY) == plan_sha256 and sizes == plan.file_bytes
+
+
+def _check_finite(plan: Plan) -> None:
+    for each in plan.tensors:
+        if not each.is_changed or each.type.name not in _ABORT_ON_NAN:
+            continue
+        if not are_finite(each.tensor.type, plan.inventory.data(each.tensor)):
+            raise FileFormatError(
+                f"{each.tensor.name} of {plan.inventory.path} holds values that are no finite numbers; "
+                f"the model is damaged (convert or download it again)"
+            )
+
+
+def _check_space(plan: Plan, folder: Path) -> None:
+    """llama.cpp reports a full disk as "iostream error"; this says how much there is."""
+    needed = plan.size_bytes + (plan.inventory.size_bytes if plan.inventory.added else 0)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise PlanError(f"{folder} has {free:,} bytes free and {needed:,} are needed; choose another folder")
+
+
+@contextmanager
+def _partial(target: Path, plan: Plan) -> Iterator[Path]:
+    """A name beside the target to write to, this process's alone; nothing is left under it unless the process dies."""
+    partial = target.with_name(f".{target.name.removesuffix('.gguf')}.partial.gguf")
+    lock = target.with_name(f".{target.name}.lock")
+    with lock.open("w") as held:
+        if not _is_ours(held, lock):
+            raise PlanError(f"another process is making {target}; wait for it, or choose another name")
+        try:
+            yield partial
+        finally:
+            for path in _paths(partial, plan):
+                path.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
+
+
+def _is_ours(held: TextIO, lock: Path) -> bool:
+    """Take the lock. Whoever held it before may have removed the file under our hands: then it locks nothing."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock.stat().st_ino == os.fstat(held.fileno()).st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _threads() -> int:
+    """All CPUs that this process may use, hyperthreads too: there is no barrier at which one waits for another."""
+    budget = cpu_budget(Path("/"), os.sched_getaffinity(0))
+    return max(1, min(budget.n_affinity, math.floor(budget.quota or budget.n_affinity)))
+
+
+def _job(plan: Plan, source: Path, target: Path, entries: Mapping[str, Value], n_threads: int) -> Job:
+    imatrix = plan.imatrix.imatrix if plan.imatrix else None
+    names = [name for name in plan.overrides if imatrix is not None and name in imatrix.entries]
+    return Job(
+        source=source,
+        target=target.with_name(target.name.removesuffix(".gguf")) if plan.keep_split else target,
+        file_type=plan.native_file_type.id,
+        types={name: kind.id for name, kind in plan.overrides.items()},
+        entries=entries,
+        weights={name: imatrix.weights(name) for name in names} if imatrix is not None else {},
+        allow_requantize=bool(plan.requantized or plan.dequantized),
+        keep_split=plan.keep_split,
+        n_threads=n_threads,
+        buffer_bytes=BUFFER_BYTES,
+    )
+
+
+class _Steps:
+    """Reads the log for tensors that are begun; each is told once, however often its line is heard."""
+
+    def __init__(self, on_step: Callable[[Step], None]) -> None:
+        self._on_step = on_step
+        self._told = 0
+
+    def hear(self, line: str) -> None:
+        match = _STEP.match(line)
+        if match and int(match[1]) > self._told:
+            self._told = int(match[1])
+            self._on_step(Step(self._told, int(match[2]), match[3]))
+
+
+def _check_written(plan: Plan, written: tuple[Path, ...]) -> None:
+    """Compare what llama.cpp wrote with what was planned: a difference is a bug, and the file is not to be had."""
+    made = read_inventory(written[0])
+    sizes = tuple(header.size_bytes for header in made.headers)
+    differing = [name for name, tensor in made.by_name.items() if plan.types.get(name) != tensor.type]
+    if differing or sizes != plan.file_bytes or len(made.tensors) != len(plan.tensors):
+        raise NativeError(
+            f"llama.cpp wrote {sizes} bytes and planned were {plan.file_bytes}; of another type than planned: "
+            f"{differing or 'nothing'}; nothing was kept"
+        )
+
+
+def _move(written: tuple[Path, ...], paths: tuple[Path, ...]) -> None:
+    """Give the finished files their names, the first part last: what opens is whole."""
+    for path in written:
+        _sync(path)
+    for path, name in reversed(list(zip(written, paths, strict=True))):
+        path.rename(name)
+    _sync(paths[0].parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
