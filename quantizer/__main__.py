@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
+from quantizer.commands.imatrix import imatrix
+from quantizer.commands.stats import stats
 from quantizer.errors import QuantizerError
 from server.errors import FunctionGateError
 from server.llama.errors import LlamaError
@@ -39,6 +41,10 @@ def _commands() -> None:
 def version() -> None:
     """Print the version."""
     typer.echo(functiongate_version())
+
+
+app.command()(imatrix)
+app.command()(stats)
 
 
 def run(arguments: Sequence[str]) -> int:

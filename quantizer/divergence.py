@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
 # Below it the reference's probabilities do not count; llama.cpp's files end there.
 MIN_LOG_PROBABILITY = -16.0
-KLD_QUANTILES = {"99.9%": 0.999, "99%": 0.99, "95%": 0.95, "90%": 0.9, "10%": 0.1, "5%": 0.05, "1%": 0.01, "0.1%": 0.001}
+KLD_QUANTILES = {
+    "99.9%": 0.999,
+    "99%": 0.99,
+    "95%": 0.95,
+    "90%": 0.9,
+    "10%": 0.1,
+    "5%": 0.05,
+    "1%": 0.01,
+    "0.1%": 0.001,
+}
 DELTA_QUANTILES = {**KLD_QUANTILES, "75%": 0.75, "25%": 0.25}
 
 

@@ -76,7 +76,9 @@ class Collector:
         else:
             _add_matrices(sums, product)
         if not np.isfinite(sums.squares).all():
-            raise NativeError(f"the inputs of {product.weight} are not finite: the model is damaged, or its type overflows")
+            raise NativeError(
+                f"the inputs of {product.weight} are not finite: the model is damaged, or its type overflows"
+            )
 
     def imatrix(self, datasets: Sequence[str], chunk_count: int, chunk_size: int) -> Imatrix:
         """The matrix as collected; weights that nothing flowed into are left out."""
@@ -92,9 +94,7 @@ class Collector:
         for name, entry in imatrix.entries.items():
             if entry.means is None:
                 raise DataError(f"the imatrix to go on from holds no sums of {name}: it was not collected by this tool")
-            self._sums[name] = _Sums(
-                entry.sums.astype(np.float64), entry.means.astype(np.float64), entry.counts.copy()
-            )
+            self._sums[name] = _Sums(entry.sums.astype(np.float64), entry.means.astype(np.float64), entry.counts.copy())
 
     def _summed(self, product: Product) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Σx² and Σx over all rows, `[n_in]` each; query, key and value share one computation."""

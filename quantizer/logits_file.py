@@ -1,7 +1,7 @@
 """llama.cpp's file of a reference's log-probabilities, read and written: `--kl-divergence-base`.
 
-Knows its layout: 16 bits for each token, of which the largest 16 nats below the likeliest are kept; that rounding, 2.4e-4
-nats a step, is a floor under what can be measured with it. No length is allocated before it is checked.
+Knows its layout: 16 bits for each token, for the 16 nats below the likeliest; that rounding, 2.4e-4 nats a
+step, is a floor under what can be measured with it. No length is allocated before it is checked.
 Source: `tools/perplexity/perplexity.cpp` (log_softmax with uint16_t, kl_divergence).
 """
 
@@ -54,7 +54,9 @@ class LogitsFile:
                 _, n_ctx, n_vocab, n_chunk = _HEAD.unpack(head)
                 if min(n_vocab, n_chunk) < 1 or n_ctx < 4:
                     raise FileFormatError(f"{path} claims {n_chunk} chunks of {n_ctx} tokens out of {n_vocab}")
-                expected = _HEAD.size + 4 * n_ctx * n_chunk + n_chunk * (n_ctx - 1 - n_ctx // 2) * _row_words(n_vocab) * 2
+                expected = (
+                    _HEAD.size + 4 * n_ctx * n_chunk + n_chunk * (n_ctx - 1 - n_ctx // 2) * _row_words(n_vocab) * 2
+                )
                 if (size := os.fstat(file.fileno()).st_size) < expected:
                     raise FileFormatError(f"{path} has {size} bytes of the {expected} that its head announces")
                 tokens = np.frombuffer(file.read(4 * n_ctx * n_chunk), dtype="<i4").reshape(n_chunk, n_ctx)

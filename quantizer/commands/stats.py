@@ -35,6 +35,8 @@ def stats(
         typer.echo(json.dumps({"tensors": [*map(asdict, tensors)], "layers": [*map(asdict, layers)]}, indent=2))
         return
     console = Console()
+    if not console.is_terminal:
+        console.width = 200  # a file can be scrolled
     console.print(tensor_table(tensors))
     console.print(layer_table(layers))
 
@@ -44,7 +46,19 @@ def tensor_table(tensors: Sequence[TensorStatistics]) -> Table:
     table = Table(title="Mean squared activations of the inputs of each tensor")
     for column in ("Layer", "Tensor"):
         table.add_column(column)
-    for column in ("Σ(Act²)", "Min", "Max", "μ", "σ", "% Active", "N", "Entropy", "E (norm)", "ZD", "CosSim"):
+    for column in (
+        "Σ(Act²)",
+        "Min",
+        "Max",
+        "μ",
+        "\N{GREEK SMALL LETTER SIGMA}",
+        "% Active",
+        "N",
+        "Entropy",
+        "E (norm)",
+        "ZD",
+        "CosSim",
+    ):
         table.add_column(column, justify="right")
     for t in tensors:
         table.add_row(

@@ -98,7 +98,7 @@ class ProductTap:
         if error is not None:
             raise error
 
-    def _on_node(self, address: int, ask: bool, _: Any) -> bool:  # noqa: FBT001  C's signature
+    def _on_node(self, address: int, ask: bool, _: Any) -> bool:
         """Called for each node: asked whether its result is wanted, then shown it. False at the second stops."""
         try:
             node = _Tensor.from_address(address)
@@ -188,7 +188,9 @@ def _tensor_overhead() -> int:
 
 @functools.cache
 def _is_host_function() -> Callable[[int], bool]:
-    function: Callable[[int], bool] = library().function("ggml_backend_buffer_is_host", [ctypes.c_void_p], ctypes.c_bool)
+    function: Callable[[int], bool] = library().function(
+        "ggml_backend_buffer_is_host", [ctypes.c_void_p], ctypes.c_bool
+    )
     return function
 
 

@@ -70,7 +70,7 @@ class Batch:
         *,
         wants_logits: bool | NDArray[np.bool_],
     ) -> int:
-        """Append tokens at positions `start`, `start` + 1, … of `seq`, one sequence or several; return the first's index.
+        """Append tokens at positions `start`, `start` + 1, … of `seq`, one sequence or more; return the first's index.
 
         `wants_logits` True asks for the logits of the last token, an array of shape `[n]` for those where it
         is true. Raises `LlamaError` for an empty run, too many tokens, an id outside the vocabulary, a
