@@ -63,7 +63,8 @@ class Chunks:
 
     def targets(self, i: int) -> NDArray[np.int32]:
         """The tokens that chunk `i`'s scored positions should predict, shape `[n_scored]`."""
-        return self.tokens[i, self.first_scored + 1 :]
+        targets: NDArray[np.int32] = self.tokens[i, self.first_scored + 1 :]
+        return targets
 
 
 def chunk_text(

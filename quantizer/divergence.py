@@ -161,7 +161,13 @@ def measure_divergence(
             f"compare models of one vocabulary"
         )
     shape = (chunks.n_chunk, chunks.n_scored)
-    found = Divergence(*(np.empty(shape, np.float32) for _ in range(4)), np.empty(shape, np.bool_))
+    found = Divergence(
+        nll=np.empty(shape, np.float32),
+        nll_base=np.empty(shape, np.float32),
+        kld=np.empty(shape, np.float32),
+        delta_p=np.empty(shape, np.float32),
+        same_top=np.empty(shape, np.bool_),
+    )
     scored = slice(chunks.first_scored, chunks.n_ctx - 1)
     with (
         Evaluator(model, n_ctx=chunks.n_ctx, n_outputs=chunks.n_scored, n_threads=n_threads) as evaluator,

@@ -263,7 +263,8 @@ def _read_dat(reader: _Reader) -> Imatrix:
             raise reader.damaged(f"{name!r} has {n_values} values of {n_calls} calls")
         # A mean times the calls: dividing by the calls restores the mean, which is all that the form keeps.
         entries[name] = ImatrixEntry(reader.floats(n_values)[None], np.array([n_calls], dtype=np.int64))
-    chunk_count, datasets = 0, ()
+    chunk_count = 0
+    datasets: tuple[str, ...] = ()
     if reader.remaining:
         chunk_count = max(0, reader.number("<i"))
         if reader.remaining:

@@ -29,8 +29,8 @@ _BLOCK = re.compile(r"blk\.(\d+)\.")
 class TensorStatistics:
     """One weight's inputs. Shares are fractions from 0 to 1; `entropy` is in bits.
 
-    `total` is Σ(Act²), `zd` the share of columns more than a standard deviation above μ, `normalised_entropy` entropy / log2(N)
-    and `cosine` the similarity with the same weight one layer before (0 where there is none).
+    `total` is Σ(Act²), `zd` the share of columns more than a standard deviation above μ, `normalised_entropy`
+    entropy / log2(N) and `cosine` the similarity with the same weight one layer before (0 where there is none).
     """
 
     name: str

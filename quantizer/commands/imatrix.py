@@ -18,7 +18,7 @@ from server.llama.model import Model
 from server.models import resolve
 
 
-def imatrix(
+def imatrix(  # noqa: PLR0917  typer calls it by name
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: .gguf, or .dat (legacy).")],
     model: Annotated[
         str | None, typer.Argument(help="A GGUF file or a catalogue name; none merges --add only.")

@@ -122,7 +122,7 @@ class ProductTap:
         if node.op == self._expert_product:
             return True
         inputs = _Tensor.from_address(node.src[1])
-        return inputs.type == _F32 and inputs.ne[1] >= self._min_rows
+        return bool(inputs.type == _F32 and inputs.ne[1] >= self._min_rows)
 
 
 def _product(node: _Tensor, *, has_experts: bool) -> Product:
