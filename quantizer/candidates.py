@@ -77,7 +77,7 @@ class CandidateEvaluator:
             raise DataError("candidates must have a first token in common")
         self._groups = groups
         n_shared = max(len(group.sequences) for group in groups)
-        self._n_seq = max(n_shared, 32)
+        self._n_seq = max(n_shared, 4)
         self._n_batch = max(_MIN_BATCH, *(group.n_tokens for group in groups))
         self._n_outputs = max(_MIN_OUTPUTS, *(len(_outputs(group)) for group in groups))
         self._context = Context(

@@ -20,8 +20,10 @@ class Mersenne:
         for i in range(1, _WORDS):
             key.append((1812433253 * (key[-1] ^ key[-1] >> 30) + i) & _MASK)
         self._bits = np.random.MT19937()
-        state = {"bit_generator": "MT19937", "state": {"key": np.array(key, dtype=np.uint32), "pos": _WORDS}}
-        self._bits.state = state
+        self._bits.state = {
+            "bit_generator": "MT19937",
+            "state": {"key": np.array(key, dtype=np.uint32), "pos": _WORDS},
+        }
 
     def next(self) -> int:
         """A number of 32 bits."""
@@ -51,7 +53,7 @@ def draw_in_turn(n: int, n_drawn: int, seed: int = 1) -> list[int]:
 
 
 def draw_and_swap(n: int, n_drawn: int, seed: int = 1) -> list[int]:
-    """Indices below `n` without repetition, as the other tasks are drawn: the last one left takes a drawn one's place."""
+    """Indices below `n` without repetition, as the other tasks are drawn: the last one left fills the gap."""
     rng, left = Mersenne(seed), list(range(n))
     drawn = []
     for _ in range(n_drawn):

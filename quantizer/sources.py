@@ -56,7 +56,10 @@ def calibration_sources(model: Model, choice: CalibrationChoice) -> list[tuple[s
 
 
 def read_text(path: Path) -> str:
-    """A file's text, a last newline left out as llama.cpp's tools do. Raises `DataError` if it cannot be read, is too large or is not UTF-8."""
+    """A file's text, a last newline left out as llama.cpp's tools do.
+
+    Raises `DataError` if it cannot be read, is too large or is not UTF-8.
+    """
     try:
         if (size := path.stat().st_size) > MAX_TEXT_BYTES:
             raise DataError(f"{path} has {size} bytes; texts of up to {MAX_TEXT_BYTES} are read")
