@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
+from quantizer.commands.evaluate import evaluate
 from quantizer.commands.imatrix import imatrix
 from quantizer.commands.stats import stats
 from quantizer.errors import QuantizerError
@@ -43,6 +44,7 @@ def version() -> None:
     typer.echo(functiongate_version())
 
 
+app.command()(evaluate)
 app.command()(imatrix)
 app.command()(stats)
 

@@ -8,6 +8,9 @@ their divergence counts. The law: the same positions and the same allowed tokens
 
 from __future__ import annotations
 
+import hashlib
+import os
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +19,14 @@ import numpy as np
 
 from chat_templates import ChatTemplateError
 from quantizer.calibration.rendering import DAY
-from quantizer.errors import DataError
+from quantizer.divergence import MIN_LOG_PROBABILITY
+from quantizer.errors import DataError, FileFormatError
 from quantizer.estimate import Estimate, bootstrap_errors
 from quantizer.evaluation import Evaluator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -93,44 +98,108 @@ def forced_calls(model: Model, family: Family, dialogues: Iterable[Dialogue]) ->
     return calls
 
 
-def decision_logits(
+@dataclass(frozen=True, slots=True)
+class ExpectedDecision:
+    """What the reference gives to the allowed tokens at one decision, as far as it is above e^-16.
+
+    `index` points into the allowed tokens, `log_p` is renormalised over them, both `[n]`; `top` is the likeliest's index.
+    """
+
+    index: NDArray[np.int32]
+    log_p: NDArray[np.float32]
+    top: int
+
+
+def expected_decisions(
     model: Model,
     calls: Sequence[ForcedCall],
     *,
     n_threads: int,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> list[tuple[NDArray[np.float32], ...]]:
-    """For each call and each of its decisions, the logits of the allowed tokens, float32, in the order of `allowed`."""
-    n_ctx = max(len(call.prompt) + len(call.call) for call in calls)
-    n_outputs = max(len(call.call) for call in calls)
-    found = []
-    with Evaluator(model, n_ctx=n_ctx, n_outputs=n_outputs, n_threads=n_threads) as evaluator:
-        for done, call in enumerate(calls, 1):
-            # The token at call[i] is predicted after the token before it; the last one is never evaluated.
-            tokens = np.array([*call.prompt, *call.call[:-1]], dtype=np.int32)
-            logits = evaluator.logits(tokens, slice(len(call.prompt) - 1, None))
-            found.append(tuple(logits[i][call.allowed[i]] for i in call.decisions))
-            progress(done, len(calls))
-    return found
+) -> list[ExpectedDecision]:
+    """The reference's part, decision after decision, over all calls. `progress`: calls done, in all."""
+    return [_expected(log_p) for _, _, log_p in _decisions(model, calls, n_threads, progress)]
 
 
-def compare_decisions(
+def measure_decisions(
+    model: Model,
     calls: Sequence[ForcedCall],
-    reference: Sequence[Sequence[NDArray[np.float32]]],
-    logits: Sequence[Sequence[NDArray[np.float32]]],
+    expected: Sequence[ExpectedDecision],
+    *,
+    n_threads: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> DecisionDivergence:
-    """Two models' `decision_logits` of the same calls."""
+    """Compare a model with the reference's `expected_decisions` of the same calls."""
     kld, same_top, nll, belongs = [], [], [], []
-    for number, (call, expected, found) in enumerate(zip(calls, reference, logits, strict=True)):
-        for i, a, b in zip(call.decisions, expected, found, strict=True):
-            log_p, log_q = _log_softmax(a), _log_softmax(b)
-            kld.append(max(0.0, float(np.sum(np.exp(log_p) * (log_p - log_q)))))
-            same_top.append(int(a.argmax()) == int(b.argmax()))
-            nll.append(-float(log_q[np.searchsorted(call.allowed[i], call.call[i])]))
-            belongs.append(number)
+    decided = zip(_decisions(model, calls, n_threads, progress), expected, strict=True)
+    for (number, chosen, log_q), wanted in decided:
+        p = np.exp(wanted.log_p.astype(np.float64))
+        kld.append(float(np.sum(p * (wanted.log_p - log_q[wanted.index]))))
+        same_top.append(int(log_q.argmax()) == wanted.top)
+        nll.append(-float(log_q[chosen]))
+        belongs.append(number)
     return DecisionDivergence(
         np.array(kld), np.array(same_top, dtype=np.bool_), np.array(nll), np.array(belongs, dtype=np.int32)
     )
+
+
+def save_expected(path: Path, expected: Sequence[ExpectedDecision]) -> None:
+    """Write what `load_expected` reads, whole or not at all. Raises `OSError` if it cannot be written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial.npz")
+    try:
+        np.savez(
+            partial,
+            n=np.array([len(decision.index) for decision in expected], dtype=np.int64),
+            top=np.array([decision.top for decision in expected], dtype=np.int32),
+            index=np.concatenate([decision.index for decision in expected]),
+            log_p=np.concatenate([decision.log_p for decision in expected]),
+        )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_expected(path: Path) -> list[ExpectedDecision]:
+    """Raises `FileFormatError` if the file is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            ends = np.cumsum(data["n"])[:-1]
+            columns = np.split(data["index"], ends), np.split(data["log_p"], ends), data["top"]
+            return [ExpectedDecision(index, log_p, int(top)) for index, log_p, top in zip(*columns, strict=True)]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise FileFormatError(f"cannot read the decisions {path}: {error} (remove it)") from error
+
+
+def calls_key(calls: Sequence[ForcedCall]) -> str:
+    """A hash of prompts, calls and what was allowed."""
+    digest = hashlib.sha256()
+    for call in calls:
+        digest.update(repr((call.prompt, call.call)).encode())
+        for ids in call.allowed:
+            digest.update(ids.tobytes())
+    return digest.hexdigest()
+
+
+def _decisions(
+    model: Model, calls: Sequence[ForcedCall], n_threads: int, progress: Callable[[int, int], None]
+) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
+    """For each decision: its call's number, the index of what was decided, and ln p of all allowed tokens."""
+    n_ctx = max(len(call.prompt) + len(call.call) for call in calls)
+    n_outputs = max(len(call.call) for call in calls)
+    with Evaluator(model, n_ctx=n_ctx, n_outputs=n_outputs, n_threads=n_threads) as evaluator:
+        for number, call in enumerate(calls):
+            # The token call[i] is predicted after the token before it; the last one need not be evaluated.
+            tokens = np.array([*call.prompt, *call.call[:-1]], dtype=np.int32)
+            logits = evaluator.logits(tokens, slice(len(call.prompt) - 1, None))
+            for i in call.decisions:
+                allowed = call.allowed[i]
+                yield number, int(np.searchsorted(allowed, call.call[i])), _log_softmax(logits[i][allowed])
+            progress(number + 1, len(calls))
+
+
+def _expected(log_p: NDArray[np.float64]) -> ExpectedDecision:
+    index = np.flatnonzero(log_p > MIN_LOG_PROBABILITY).astype(np.int32)
+    return ExpectedDecision(index, log_p[index].astype(np.float32), int(log_p.argmax()))
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

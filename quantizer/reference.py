@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 30
 _MAGIC = b"FGPRED\x00\x01"  # the last byte is the version of the form
 _MAX_HEAD_BYTES = 1 << 12
-_SUFFIX = ".predictions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,22 +122,35 @@ class ReferenceStore:
 
         Raises `DataError` if it would be larger than the folder's bound, `FileFormatError` if it cannot be written.
         """
-        path = self._folder / f"{reference_key(model, chunks)}{_SUFFIX}"
-        if path.exists():
-            os.utime(path)  # the order of eviction is the order of use
-            return StoredReference.open(path)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_reference(path, model, chunks, n_threads=n_threads, max_bytes=self._max_bytes, progress=progress)
-            self._evict(path)
-        except OSError as error:
-            raise FileFormatError(f"cannot keep a reference in {self._folder}: {error.strerror or error}") from error
+        path = self.path(reference_key(model, chunks), ".predictions")
+        if not self.has(path):
+            try:
+                write_reference(path, model, chunks, n_threads=n_threads, max_bytes=self._max_bytes, progress=progress)
+            except OSError as error:
+                raise FileFormatError(f"cannot write the reference {path}: {error.strerror or error}") from error
+            self.evict(path)
         return StoredReference.open(path)
 
-    def _evict(self, newest: Path) -> None:
-        files = sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda file: (file != newest, -file.stat().st_mtime))
-        total = 0
-        for file in files:
+    def path(self, key: str, suffix: str) -> Path:
+        """Where the file of a key is kept; the folder exists then. Raises `FileFormatError` if it cannot be made."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileFormatError(f"cannot keep references in {self._folder}: {error.strerror or error}") from error
+        return self._folder / f"{key}{suffix}"
+
+    def has(self, path: Path) -> bool:
+        """Whether a file is kept; asking counts as use."""
+        if not path.exists():
+            return False
+        os.utime(path)
+        return True
+
+    def evict(self, newest: Path) -> None:
+        """Remove those used longest ago until the rest fits the bound; `newest` stays."""
+        files = [file for file in self._folder.iterdir() if file != newest and not file.name.startswith(".")]
+        total = newest.stat().st_size
+        for file in sorted(files, key=lambda file: -file.stat().st_mtime):
             total += file.stat().st_size
             if total > self._max_bytes:
                 file.unlink(missing_ok=True)
