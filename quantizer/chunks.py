@@ -55,7 +55,7 @@ class Chunks:
 
     def evaluated(self, i: int) -> NDArray[np.int32]:
         """The tokens of chunk `i` as the model gets them, shape `[n_ctx]`."""
-        tokens = self.tokens[i]
+        tokens: NDArray[np.int32] = self.tokens[i]
         if self.bos is not None:
             tokens = tokens.copy()
             tokens[0] = self.bos

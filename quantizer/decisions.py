@@ -1,8 +1,8 @@
 """What matters for calling tools: how far a model is from its reference where a call is decided.
 
-Knows families, a grammar and logits. Dialogues' own calls are teacher-forced: the prompt is rendered as served, then the
-call as the family writes it. At each of its tokens the grammar says which tokens are allowed. Where only one is, syntax
-decides and the token weighs nothing; elsewhere both models' probabilities are renormalised over the allowed tokens, and
+Knows families, a grammar and logits. Dialogues' own calls are teacher-forced: the prompt as served, then the call as
+the family writes it. At each of its tokens the grammar says which are allowed. Where only one is, syntax
+decides and the token weighs nothing; elsewhere both models' probabilities are renormalised over the allowed ones, and
 their divergence counts. The law: the same positions and the same allowed tokens for every model of one vocabulary.
 """
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from server.llama.vocabulary import Vocabulary
 
 MAX_TOKENS = 2048
+_MAX_CUTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def forced_calls(model: Model, family: Family, dialogues: Iterable[Dialogue]) ->
 class ExpectedDecision:
     """What the reference gives to the allowed tokens at one decision, as far as it is above e^-16.
 
-    `index` points into the allowed tokens, `log_p` is renormalised over them, both `[n]`; `top` is the likeliest's index.
+    `index` points into the allowed tokens, `log_p` is renormalised over them, both `[n]`; `top` is the likeliest's.
     """
 
     index: NDArray[np.int32]
@@ -225,15 +226,16 @@ def _forced_call(vocabulary: Vocabulary, family: Family, tokenizer: Any, dialogu
     written = vocabulary.tokenize(whole[len(prompt) :].encode(), parse_special=True)
     if grammar is None or len(tokens) + len(written) > MAX_TOKENS:
         return None
-    call, allowed = _walk(tokenizer, grammar, written, len(vocabulary.pieces))
+    call, allowed = _walk(tokenizer, grammar, written, vocabulary.pieces)
     return ForcedCall(tuple(tokens), tuple(call), tuple(allowed)) if call else None
 
 
 def _walk(
-    tokenizer: Any, grammar: str, written: Sequence[int], n_vocab: int
+    tokenizer: Any, grammar: str, written: Sequence[int], pieces: Sequence[bytes]
 ) -> tuple[list[int], list[NDArray[np.int32]]]:
     """The tokens that the grammar accepts, to the end of the call, and what it allows at each; none if it refuses."""
     matcher = llguidance.LLMatcher(tokenizer, llguidance.LLMatcher.grammar_from_lark(grammar), log_level=0)
+    n_vocab = len(pieces)
     mask = np.zeros((n_vocab + 31) // 32, dtype=np.uint32)
     call: list[int] = []
     allowed: list[NDArray[np.int32]] = []
@@ -246,13 +248,22 @@ def _walk(
             return [], []
         ids = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")[:n_vocab]).astype(np.int32)
         if token not in ids:
-            # The call is over and what follows ends the turn; anything else is a call that the grammar writes otherwise.
+            # What follows a whole call ends the turn; else the grammar would write this call otherwise.
             return (call, allowed) if matcher.is_accepting() else ([], [])
-        # Several ways to cut the same forced text into tokens are no decision.
-        allowed.append(np.array([token], dtype=np.int32) if forced and forced[0] == token else ids)
+        is_forced = (forced and forced[0] == token) or _are_one_text(pieces, ids)
+        allowed.append(np.array([token], dtype=np.int32) if is_forced else ids)
         call.append(token)
         matcher.consume_token(token)
     return (call, allowed) if matcher.is_accepting() or matcher.is_stopped() else ([], [])
+
+
+def _are_one_text(pieces: Sequence[bytes], ids: NDArray[np.int32]) -> bool:
+    """Whether the tokens are only several ways to cut one forced text: each is the beginning of the longest."""
+    if len(ids) > _MAX_CUTS:
+        return False
+    texts = [pieces[i] for i in ids]
+    longest = max(texts, key=len)
+    return all(longest.startswith(text) for text in texts)
 
 
 def _prompt_tokens(vocabulary: Vocabulary, prompt: str) -> list[int]:

@@ -218,7 +218,7 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def _distribution(name: str, values: NDArray[np.float64], quantiles: Mapping[str, float]) -> dict[str, float]:
     wanted = {f"{name}_max": 1.0, f"{name}_median": 0.5, f"{name}_min": 0.0}
     wanted |= {f"{name}_{label}": q for label, q in quantiles.items()}
-    ordered = np.sort(values)
+    ordered = np.sort(values, axis=None)
     return {label: _quantile(ordered, q) for label, q in wanted.items()}
 
 

@@ -49,14 +49,14 @@ if TYPE_CHECKING:
 HELD_OUT_SEED = 20_001
 
 CONVENTIONS: Mapping[str, str] = {
-    "text": "disjoint chunks; the second half of each is scored; BOS replaces a chunk's first token where the model wants "
-    "it; special tokens in the text are not parsed",
+    "text": "disjoint chunks; the second half of each is scored; BOS replaces a chunk's first token where the model "
+    "wants it; special tokens in the text are not parsed",
     "kld": "D(reference || model) in nats over the tokens to which the reference gives more than e^-16",
     "delta_p": "p(model) - p(reference) of the text's own token",
     "error": "standard error by bootstrap over chunks (decisions: over calls)",
     "token_error": "standard error with tokens taken for independent, as llama-perplexity prints it: too small",
-    "decisions": "teacher-forced calls of held-out dialogues; tokens that the grammar forces weigh nothing; both models "
-    "renormalised over the tokens that the grammar allows",
+    "decisions": "teacher-forced calls of held-out dialogues; tokens that the grammar forces weigh nothing; both "
+    "models renormalised over the tokens that the grammar allows",
     "tasks": "mean log-probability of an answer's tokens after the beginning that all have in common; the best must be "
     "right; error = sqrt(p (1 - p) / (n - 1)); interval: Wilson, 95 %",
     "tool_calls": "served by functiongate, greedy, tool_choice auto; the calls must be those accepted, in any order",
@@ -84,12 +84,19 @@ class EvaluationChoice:
     with_speed: bool = False
 
 
-def evaluate(
-    path: Path, reference: Path | None, choice: EvaluationChoice, *, store: ReferenceStore, n_threads: int, bars: Bars
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Means:
+    """With what is measured. `bars` gives a progress function for a named piece of work."""
+
+    store: ReferenceStore
+    n_threads: int
+    bars: Bars
+
+
+def evaluate(path: Path, reference: Path | None, choice: EvaluationChoice, means: Means) -> dict[str, Any]:
     """Measure one file, against a reference's if there is one. The report is made of what JSON can say.
 
-    `bars` gives a progress function for a named piece of work. Raises `QuantizerError` and its kinds.
+    Raises `QuantizerError` and its kinds.
     """
     report: dict[str, Any] = {"reference": reference and {"name": reference.name, "sha256": file_digest(reference)}}
     with Model(path) as model:
@@ -102,37 +109,36 @@ def evaluate(
             "description": model.description,
         }
         if choice.with_text:
-            report["text"] = _measure_text(model, reference, choice, store, n_threads, bars)
+            report["text"] = _measure_text(model, reference, choice, means)
         if choice.n_dialogues:
-            report["decisions"] = _measure_decisions(model, reference, choice, store, n_threads, bars)
+            report["decisions"] = _measure_decisions(model, reference, choice, means)
         report["tasks"] = {
-            f"{kind}:{file.name}": _measure_task(model, kind, file, choice, n_threads, bars)
+            f"{kind}:{file.name}": _measure_task(model, kind, file, choice.n_tasks, means)
             for kind, file in choice.tasks
         }
     if choice.cases:
-        report["tool_calls"] = _measure_tool_calls(path, choice, n_threads, bars)
+        report["tool_calls"] = _measure_tool_calls(path, choice, means)
     if choice.with_speed:
-        with bars("speed"):
-            report["speed"] = asdict(measure_speed(path, n_threads=n_threads))
+        with means.bars("speed"):
+            report["speed"] = asdict(measure_speed(path, n_threads=means.n_threads))
     report["conventions"] = dict(CONVENTIONS)
     return report
 
 
-def _measure_text(
-    model: Model, reference: Path | None, choice: EvaluationChoice, store: ReferenceStore, n_threads: int, bars: Bars
-) -> dict[str, Any]:
+def _measure_text(model: Model, reference: Path | None, choice: EvaluationChoice, means: Means) -> dict[str, Any]:
     if choice.logits is not None:
         expected: Any = LogitsFile.open(choice.logits, bos=model.vocabulary.bos_token)
     elif reference is not None:
-        with Model(reference) as weights, bars("reference") as progress:
-            expected = store.get(weights, _chunks(weights, choice), n_threads=n_threads, progress=progress)
+        with Model(reference) as weights, means.bars("reference") as progress:
+            chunks = _chunks(weights, choice)
+            expected = means.store.get(weights, chunks, n_threads=means.n_threads, progress=progress)
     else:
         chunks = _chunks(model, choice)
-        with bars("perplexity") as progress:
-            found = measure_perplexity(model, chunks, n_threads=n_threads, progress=progress)
+        with means.bars("perplexity") as progress:
+            found = measure_perplexity(model, chunks, n_threads=means.n_threads, progress=progress)
         return {**_text_head(chunks), "ppl": asdict(found.estimate())}
-    with bars("divergence") as progress:
-        divergence = measure_divergence(model, expected, n_threads=n_threads, progress=progress)
+    with means.bars("divergence") as progress:
+        divergence = measure_divergence(model, expected, n_threads=means.n_threads, progress=progress)
     return {**_text_head(expected.chunks), **_estimates(divergence.estimates())}
 
 
@@ -147,44 +153,38 @@ def _text_head(chunks: Chunks) -> dict[str, Any]:
     return {"n_ctx": chunks.n_ctx, "n_chunk": chunks.n_chunk, "n_scored": n_scored, "tokens": chunks.key}
 
 
-def _measure_decisions(
-    model: Model, reference: Path | None, choice: EvaluationChoice, store: ReferenceStore, n_threads: int, bars: Bars
-) -> dict[str, Any]:
+def _measure_decisions(model: Model, reference: Path | None, choice: EvaluationChoice, means: Means) -> dict[str, Any]:
     if reference is None:
         raise DataError("decision tokens are compared with a reference: give one (--reference)")
     dialogues = generate_dialogues(choice.n_dialogues, seed=HELD_OUT_SEED)
     with model_family(model, choice.family) as family:
         calls = forced_calls(model, family, dialogues)
-    expected = _expected(reference, calls, store, n_threads, bars)
-    with bars("decisions") as progress:
-        found = measure_decisions(model, calls, expected, n_threads=n_threads, progress=progress)
+    expected = _expected(reference, calls, means)
+    with means.bars("decisions") as progress:
+        found = measure_decisions(model, calls, expected, n_threads=means.n_threads, progress=progress)
     return {"family": family.id, **decision_counts(calls), **_estimates(found.estimates())}
 
 
-def _expected(
-    reference: Path, calls: Sequence[ForcedCall], store: ReferenceStore, n_threads: int, bars: Bars
-) -> list[ExpectedDecision]:
-    path = store.path(f"{file_digest(reference)[:32]}{calls_key(calls)[:32]}", ".decisions.npz")
-    if not store.has(path):
-        with Model(reference) as weights, bars("reference's decisions") as progress:
-            found = expected_decisions(weights, calls, n_threads=n_threads, progress=progress)
+def _expected(reference: Path, calls: Sequence[ForcedCall], means: Means) -> list[ExpectedDecision]:
+    path = means.store.path(f"{file_digest(reference)[:32]}{calls_key(calls)[:32]}", ".decisions.npz")
+    if not means.store.has(path):
+        with Model(reference) as weights, means.bars("reference's decisions") as progress:
+            found = expected_decisions(weights, calls, n_threads=means.n_threads, progress=progress)
         try:
             save_expected(path, found)
         except OSError as error:
             raise FileFormatError(f"cannot write the decisions {path}: {error.strerror or error}") from error
-        store.evict(path)
+        means.store.evict(path)
     return load_expected(path)
 
 
-def _measure_task(
-    model: Model, kind: str, path: Path, choice: EvaluationChoice, n_threads: int, bars: Bars
-) -> dict[str, Any]:
-    with bars(kind) as progress:
+def _measure_task(model: Model, kind: str, path: Path, n_tasks: int | None, means: Means) -> dict[str, Any]:
+    with means.bars(kind) as progress:
         if kind == "winogrande":
-            score = score_blanks(model, read_winogrande(path, choice.n_tasks), n_threads=n_threads, progress=progress)
+            score = score_blanks(model, read_winogrande(path, n_tasks), n_threads=means.n_threads, progress=progress)
         else:
             read = read_hellaswag if kind == "hellaswag" else read_multiple_choice
-            score = score_choices(model, read(path, choice.n_tasks), n_threads=n_threads, progress=progress)
+            score = score_choices(model, read(path, n_tasks), n_threads=means.n_threads, progress=progress)
     return _task_report(score)
 
 
@@ -198,9 +198,9 @@ def _task_report(score: TaskScore) -> dict[str, Any]:
     }
 
 
-def _measure_tool_calls(path: Path, choice: EvaluationChoice, n_threads: int, bars: Bars) -> dict[str, Any]:
-    with bars("tool calls") as progress:
-        score = score_tool_calls(path, choice.cases, n_threads=n_threads, family=choice.family, progress=progress)
+def _measure_tool_calls(path: Path, choice: EvaluationChoice, means: Means) -> dict[str, Any]:
+    with means.bars("tool calls") as progress:
+        score = score_tool_calls(path, choice.cases, n_threads=means.n_threads, family=choice.family, progress=progress)
     return {
         "accuracy": score.accuracy,
         "error": score.error,

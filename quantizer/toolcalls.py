@@ -1,7 +1,7 @@
 """Do the calls still come out right: cases asked of `functiongate serve`, one file served at a time.
 
-Knows HTTP and a child process; nothing of the server's inside. Conventions: greedy, `tool_choice` auto; right means that
-the calls are exactly those accepted, in any order, texts compared without case, spaces and punctuation (BFCL's rule).
+Knows HTTP and a child process; nothing of the server's inside. Conventions: greedy, `tool_choice` auto; right means
+that the calls are exactly those accepted, in any order, texts compared without case, spaces and punctuation (BFCL's rule).
 """
 
 from __future__ import annotations

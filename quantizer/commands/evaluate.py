@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quantizer.case_files import read_cases, shipped_cases
-from quantizer.evaluate import EvaluationChoice
+from quantizer.evaluate import EvaluationChoice, Means
 from quantizer.evaluate import evaluate as measure
 from quantizer.progress import work_bar
 from quantizer.reference import MAX_BYTES, ReferenceStore
@@ -74,9 +74,11 @@ def evaluate(  # noqa: PLR0917  typer calls it by name
         resolve(model),
         None if reference is None else resolve(reference),
         choice,
-        store=ReferenceStore(cache_directory() / "references", max_bytes=int(reference_gib * GIB)),
-        n_threads=choose_threads(threads),
-        bars=partial(work_bar, Console(stderr=True)),
+        Means(
+            store=ReferenceStore(cache_directory() / "references", max_bytes=int(reference_gib * GIB)),
+            n_threads=choose_threads(threads),
+            bars=partial(work_bar, Console(stderr=True)),
+        ),
     )
     if json_file is not None:
         json_file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
