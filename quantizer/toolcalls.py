@@ -35,6 +35,7 @@ MAX_TOKENS = 512
 START_TIMEOUT_S = 300.0
 ANSWER_TIMEOUT_S = 600.0
 _STOP_TIMEOUT_S = 20.0
+_ALIAS = "measured"
 _IGNORED = re.compile(r"[\s,./\-_*^]")
 
 
@@ -105,7 +106,7 @@ def served(model: Path, *, n_threads: int, family: str | None = None) -> Iterato
     """
     port = _free_port()
     command = [sys.executable, "-m", "server", "serve", str(model.resolve()), "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--parallel", "1", "--threads", str(n_threads)]
+    command += ["--port", str(port), "--alias", _ALIAS, "--parallel", "1", "--threads", str(n_threads)]
     command += ["--family", family] if family else []
     # Neither a configuration in the working directory nor the user's settings for another server count here.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FUNCTIONGATE_")}
@@ -171,7 +172,7 @@ def _plain(text: str) -> str:
 
 
 def _ask(client: httpx.Client, case: Case) -> CaseResult:
-    body = {"model": "model", "messages": case.messages, "tools": case.tools, "tool_choice": "auto"}
+    body = {"model": _ALIAS, "messages": case.messages, "tools": case.tools, "tool_choice": "auto"}
     try:
         response = client.post("chat/completions", json={**body, "temperature": 0, "max_tokens": MAX_TOKENS})
         response.raise_for_status()
