@@ -1,7 +1,8 @@
 """Do the calls still come out right: cases asked of `functiongate serve`, one file served at a time.
 
 Knows HTTP and a child process; nothing of the server's inside. Conventions: greedy, `tool_choice` auto; right means
-that the calls are exactly those accepted, in any order, texts compared without case, spaces and punctuation (BFCL's rule).
+that the calls are exactly those accepted, in any order; texts are compared without case, spaces and punctuation, which
+is BFCL's rule.
 """
 
 from __future__ import annotations

@@ -75,8 +75,7 @@ def test_a_damaged_file_is_read_or_refused_in_little_memory(tmp_path, suffix):
         path.write_bytes(mutated(whole, rng))
         try:
             read_imatrix(path)
-        except FileFormatError as error:
-            assert str(path) in str(error)
+        except FileFormatError:
             refused += 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

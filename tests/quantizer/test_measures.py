@@ -78,14 +78,14 @@ def test_a_collection_that_broke_off_goes_on_to_the_same_result(tiny, tmp_path):
     whole = collect(tiny, sources, n_threads=1)
     checkpoint = tmp_path / "c.gguf"
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def die(done, _):
         if done == 4:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         collect(tiny, sources, n_threads=1, checkpoint=checkpoint, checkpoint_every=3, progress=die)
     assert read_imatrix(checkpoint).chunk_count == 3
     seen = []

@@ -159,7 +159,9 @@ def test_every_figure_of_divergence_is_equal_as_printed(model, smaller, text, tm
         "Same top p": ("same_top", percent),
     }
     for label, (name, scale) in rows.items():
-        value, error = re.search(rf"^{re.escape(label)}\s*:\s*{PRINTED}%?(?: ± +{PRINTED})?", printed, re.M).groups()
+        value, error = re.search(
+            rf"^{re.escape(label)}\s*:\s*{PRINTED}%?(?: ± +{PRINTED})?", printed, re.MULTILINE
+        ).groups()
         digits = len(value.partition(".")[2])
         assert scale * found[name].value == pytest.approx(float(value), abs=2 * 10**-digits, rel=1e-6), label
         if error is not None:
@@ -203,7 +205,7 @@ def test_hellaswags_score_is_equal(model, tmp_path, n_tasks):
     tasks = [sentences(rng) for _ in range(30)]
     path.write_text("".join("\n".join([q, str(rng.randrange(4)), *ends, ""]) for q, ends in tasks))
     printed = tool("llama-perplexity", "-m", model.path, "-f", path, "--hellaswag", "--hellaswag-tasks", n_tasks or 30)
-    accuracy, low, high = re.findall(rf"^\d+\t{PRINTED}%\t\[{PRINTED}%, {PRINTED}%\]", printed, re.M)[-1]
+    accuracy, low, high = re.findall(rf"^\d+\t{PRINTED}%\t\[{PRINTED}%, {PRINTED}%\]", printed, re.MULTILINE)[-1]
     ours = score_choices(model, read_hellaswag(path, n_tasks), n_threads=2)
     assert 100 * ours.accuracy == pytest.approx(float(accuracy), abs=1e-7)
     assert [100 * bound for bound in ours.interval] == pytest.approx([float(low), float(high)], abs=1e-4)
@@ -250,7 +252,8 @@ def binary_tasks(rng, n):
     bodies = []
     for _ in range(n):
         question, answers = sentences(rng)
-        labels = [int(i == rng.randrange(4)) for i in range(4)]
+        gold = rng.randrange(4)
+        labels = [int(i == gold) for i in range(4)]
         mc1 = struct.pack("<I", 4) + b"".join(map(text, answers)) + struct.pack("<4i", *labels)
         bodies.append(text(question) + mc1 + struct.pack("<I", 0))
     positions = [4 + 4 * n + sum(map(len, bodies[:i])) for i in range(n)]
