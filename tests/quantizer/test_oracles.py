@@ -89,7 +89,9 @@ def test_the_statistics_are_equal_as_printed(model, chunks, tmp_path):
     write_imatrix(path, collect(model, [("text", chunks)], n_threads=2))
     printed = tool("llama-imatrix", "-m", model.path, "--in-file", path, "--show-statistics")
     rows = re.findall(
-        rf"^\S+ I\s+(\d+)\t(\w+)\s*\t\s*{PRINTED}\t" + rf"\s*{PRINTED}%?\t" * 9 + rf"\s*{PRINTED}$", printed, re.M
+        rf"^\S+ I\s+(\d+)\t(\w+)\s*\t\s*{PRINTED}\t" + rf"\s*{PRINTED}%?\t" * 9 + rf"\s*{PRINTED}$",
+        printed,
+        re.MULTILINE,
     )
     assert len(rows) > 200
     theirs = {(int(row[0]), row[1]): [float(value) for value in row[2:]] for row in rows}
