@@ -25,7 +25,7 @@ from quantizer.errors import DataError, FileFormatError
 from quantizer.logits_file import LogitsFile
 from quantizer.model_family import model_family
 from quantizer.perplexity import measure_perplexity
-from quantizer.reference import file_digest
+from quantizer.reference import model_digest
 from quantizer.sources import read_text
 from quantizer.speed import measure_speed
 from quantizer.task_files import read_hellaswag, read_multiple_choice, read_winogrande
@@ -98,11 +98,11 @@ def evaluate(path: Path, reference: Path | None, choice: EvaluationChoice, means
 
     Raises `QuantizerError` and its kinds.
     """
-    report: dict[str, Any] = {"reference": reference and {"name": reference.name, "sha256": file_digest(reference)}}
+    report: dict[str, Any] = {"reference": reference and {"name": reference.name, "sha256": model_digest(reference)}}
     with Model(path) as model:
         report["model"] = {
             "name": path.name,
-            "sha256": file_digest(path),
+            "sha256": model_digest(path),
             "file_bytes": path.stat().st_size,
             "tensor_bytes": model.size_bytes,
             "bits_per_weight": 8 * model.size_bytes / model.n_params,
@@ -166,7 +166,7 @@ def _measure_decisions(model: Model, reference: Path | None, choice: EvaluationC
 
 
 def _expected(reference: Path, calls: Sequence[ForcedCall], means: Means) -> list[ExpectedDecision]:
-    path = means.store.path(f"{file_digest(reference)[:32]}{calls_key(calls)[:32]}", ".decisions.npz")
+    path = means.store.path(f"{model_digest(reference)[:32]}{calls_key(calls)[:32]}", ".decisions.npz")
     if not means.store.has(path):
         with Model(reference) as weights, means.bars("reference's decisions") as progress:
             found = expected_decisions(weights, calls, n_threads=means.n_threads, progress=progress)

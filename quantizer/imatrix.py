@@ -18,6 +18,7 @@ from quantizer.errors import DataError, NativeError
 from quantizer.evaluation import Evaluator
 from quantizer.imatrix_file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
 from quantizer.native.graph import Product, ProductTap
+from quantizer.reference import model_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,8 +130,8 @@ def collect(
     n_ctx = _common_n_ctx(sources)
     tokens = [chunks.evaluated(i) for _, chunks in sources for i in range(chunks.n_chunk)]
     names = [name for name, _ in sources]
-    run = sha256(" ".join([str(n_ctx), *(chunks.key for _, chunks in sources)]).encode()).hexdigest()
     collector = Collector()
+    run = "" if checkpoint is None else _run_key(model, sources)
     done = _resume(collector, checkpoint, run)
     tap = ProductTap(Collector.wants, collector.visit, min_rows=MIN_ROWS)
     with Evaluator(model, n_ctx=n_ctx, n_outputs=n_ctx, n_threads=n_threads, eval_callback=tap.callback) as evaluator:
@@ -178,13 +179,18 @@ def _common_n_ctx(sources: Sequence[tuple[str, Chunks]]) -> int:
     return sizes.pop()
 
 
+def _run_key(model: Model, sources: Sequence[tuple[str, Chunks]]) -> str:
+    """What a checkpoint must be of: these weights and these tokens."""
+    return sha256(" ".join([model_digest(model.path), *(chunks.key for _, chunks in sources)]).encode()).hexdigest()
+
+
 def _resume(collector: Collector, checkpoint: Path | None, run: str) -> int:
     """The number of chunks that a checkpoint of this very run holds, restored; 0 without one."""
     if checkpoint is None or not checkpoint.exists():
         return 0
     kept = read_imatrix(checkpoint)
     if kept.extra.get(_RUN_KEY) != run:
-        raise DataError(f"{checkpoint} is a checkpoint of other sources: remove it, or name another")
+        raise DataError(f"{checkpoint} is a checkpoint of other sources or another model: remove it, or name another")
     collector.restore(kept)
     return kept.chunk_count
 

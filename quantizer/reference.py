@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 30
 _MAGIC = b"FGPRED\x00\x01"  # the last byte is the version of the form
 _MAX_HEAD_BYTES = 1 << 12
+_SPLIT = re.compile(r"-00001-of-(\d{5})\.gguf$")
+_PARTIAL = re.compile(r"^\..*\.(\d+)\.partial(\.npz)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,10 @@ class ReferenceStore:
         return True
 
     def evict(self, newest: Path) -> None:
-        """Remove those used longest ago until the rest fits the bound; `newest` stays."""
+        """Remove those used longest ago until the rest fits the bound, `newest` stays; and what killed runs left."""
+        for file in self._folder.iterdir():
+            if (left := _PARTIAL.match(file.name)) and not _is_running(int(left[1])):
+                file.unlink(missing_ok=True)
         files = [file for file in self._folder.iterdir() if file != newest and not file.name.startswith(".")]
         total = newest.stat().st_size
         for file in sorted(files, key=lambda file: -file.stat().st_mtime):
@@ -198,14 +204,28 @@ def write_reference(
 
 def reference_key(model: Model, chunks: Chunks) -> str:
     """A hash of all that the predictions depend on: the file's bytes, the tokens, the build and the form."""
-    parts = (file_digest(model.path), chunks.key, model.library.build_info(), _MAGIC.hex())
+    parts = (model_digest(model.path), chunks.key, model.library.build_info(), _MAGIC.hex())
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+def model_digest(path: Path) -> str:
+    """The SHA-256 of a model file's bytes, in hexadecimal; of a split one's, the hash of its files' hashes."""
+    digests = [_file_digest(part) for part in _parts(path)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parts(path: Path) -> list[Path]:
+    """All files of a split model whose first one `path` is, by llama.cpp's rule of names; else `path` alone."""
+    if not (found := _SPLIT.search(path.name)):
+        return [path]
+    n = int(found[1])
+    parts = [path.with_name(f"{path.name[: found.start()]}-{i:05}-of-{n:05}.gguf") for i in range(1, n + 1)]
+    return [part for part in parts if part.exists()]
 
 
 def _encoded(logits: NDArray[np.float32], targets: NDArray[np.int32]) -> tuple[bytes, ...]:
@@ -221,6 +241,16 @@ def _encoded(logits: NDArray[np.float32], targets: NDArray[np.int32]) -> tuple[b
         np.packbits(mask, axis=1, bitorder="little").tobytes(),
         log_p[mask].astype("<f4").tobytes(),
     )
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _taken(file: BinaryIO, n_bytes: int, path: Path) -> bytes:

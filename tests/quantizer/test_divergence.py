@@ -1,5 +1,6 @@
 """Divergence against a plain float64 computation, by three kinds of references."""
 
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from quantizer.divergence import Divergence, compare
 from quantizer.errors import DataError, FileFormatError
 from quantizer.log_probabilities import RowBlocks, negative_log_likelihood
 from quantizer.logits_file import LogitsFile, LogitsFileWriter
-from quantizer.reference import ReferenceStore, StoredReference, write_reference
+from quantizer.reference import ReferenceStore, StoredReference, model_digest, write_reference
 
 N_CTX, N_VOCAB, N_CHUNK = 16, 61, 3
 
@@ -193,3 +194,22 @@ def test_chunks_that_agree_within_have_larger_errors_than_tokens_say():
 def test_one_chunk_has_no_resampled_error():
     nll = np.random.default_rng(0).random((1, 50)).astype(np.float32)
     assert Divergence(nll, nll, nll, nll, nll > 0.5).estimates()["kld"].error is None
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_running_one_writes_is_not(model, tmp_path):
+    folder = tmp_path / "references"
+    folder.mkdir()
+    dead, alive = folder / ".x.predictions.4194399.partial", folder / f".x.predictions.{os.getpid()}.partial"
+    dead.touch()
+    alive.touch()
+    kept = ReferenceStore(folder).get(model, some_chunks(), n_threads=1).path
+    assert set(folder.iterdir()) == {alive, kept}
+
+
+def test_a_split_model_is_all_of_its_files(tmp_path):
+    parts = [tmp_path / f"m-0000{i}-of-00002.gguf" for i in (1, 2)]
+    for part in parts:
+        part.write_bytes(b"x")
+    before = model_digest(parts[0])
+    parts[1].write_bytes(b"y")
+    assert model_digest(parts[0]) != before
