@@ -14,6 +14,9 @@ from quantizer.commands.inspect import inspect_model
 from quantizer.commands.plan import plan_model
 from quantizer.commands.quantize import dequantize_model, quantize_model
 from quantizer.commands.recipes import list_recipes
+from quantizer.commands.evaluate import evaluate
+from quantizer.commands.imatrix import imatrix
+from quantizer.commands.stats import stats
 from quantizer.errors import QuantizerError
 from server.errors import FunctionGateError
 from server.llama.errors import LlamaError
@@ -50,6 +53,9 @@ app.command("recipes")(list_recipes)
 app.command("plan")(plan_model)
 app.command("quantize")(quantize_model)
 app.command("dequantize")(dequantize_model)
+app.command()(evaluate)
+app.command()(imatrix)
+app.command()(stats)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -37,6 +37,7 @@ class Context:
 
     `n_batch` tokens fit one decode, which is evaluated `n_ubatch` at a time. `n_outputs_max` rows of logits can
     be asked for in one decode; None is one for each sequence, which keeps the logits buffer small.
+    `eval_callback` is ggml's callback for every node of the graph, opaque here: a C function pointer, kept alive.
     Raises `LlamaError` if llama.cpp cannot create it, usually for want of memory.
     """
 
@@ -54,6 +55,7 @@ class Context:
         flash_attn: FlashAttention = "auto",
         type_k: KVType = "f16",
         type_v: KVType = "f16",
+        eval_callback: Any = None,
     ) -> None:
         self._handle: Any = None
         self.model = model
@@ -83,6 +85,9 @@ class Context:
         params.no_perf = True
         params.abort_callback = self._strlen
         params.abort_callback_data = ctypes.cast(self._abort_flag, ctypes.c_void_p)
+        self._eval_callback = eval_callback
+        if eval_callback is not None:
+            params.cb_eval = eval_callback
         self._handle = c.llama_init_from_model(model.handle, params)
         if not self._handle:
             raise LlamaError(
@@ -148,6 +153,11 @@ class Context:
             raise LlamaError(f"output {i} was not requested: the last decode has {len(self._rows)}")
         row: NDArray[np.float32] = self._rows[i]
         return row
+
+    @property
+    def rows(self) -> NDArray[np.float32]:
+        """All requested logits of the last decode, shape `[n_outputs, n_vocab]`. A view: valid until the next one."""
+        return self._rows
 
     def seq_rm(self, seq: int, start: int, stop: int = -1) -> bool:
         """Remove positions `start` … `stop` - 1 of a sequence, -1 for its end. False if the model cannot."""

@@ -51,6 +51,14 @@ class Library:
         version = self.c.llama_version().decode("utf-8", "replace")
         return f"llama-cpp-python {self.c.__version__}, llama.cpp {version}"
 
+    def function(self, name: str, argtypes: list[Any], restype: Any) -> Any:
+        """An exported function that the bindings do not declare, ggml's among them, out of libllama's own copies.
+
+        Each call makes a function object of its own: a declaration elsewhere changes nothing here.
+        """
+        prototype = ctypes.CFUNCTYPE(restype, *argtypes)
+        return prototype((name, self._handle))
+
     def _has_cpu_backend(self) -> bool:
         count = self._handle.ggml_backend_dev_count
         count.argtypes, count.restype = [], ctypes.c_size_t

@@ -46,6 +46,7 @@ class Vocabulary:
         self._eos = self._end_of_text()
         bos = int(c.llama_vocab_bos(handle))
         wants_bos = bool(c.llama_vocab_get_add_bos(handle)) and bos >= 0
+        self._bos_token = bos if wants_bos else None
         self._bos = self._pieces[bos].decode("utf-8", "replace") if wants_bos else None
         self._prefix: tuple[int, ...] = ()
         probe = self._tokenize(b"x", parse_special=False)
@@ -77,6 +78,11 @@ class Vocabulary:
         """The text of the token that starts every prompt, or None if the model wants none."""
         return self._bos
 
+    @property
+    def bos_token(self) -> int | None:
+        """The id of the token that starts every text, or None if the model wants none."""
+        return self._bos_token
+
     def tokenize(self, text: bytes, *, parse_special: bool) -> list[int]:
         """Token ids of UTF-8 text, nothing added. With `parse_special` marker texts become their tokens.
 
@@ -93,6 +99,17 @@ class Vocabulary:
             tokens += self._tokenize_alone(text[start : marker.start() + 1], parse_special=False)
             start = marker.start() + 1
         return tokens + self._tokenize_alone(text[start:], parse_special=False)
+
+    def tokenize_document(self, text: bytes, *, parse_special: bool) -> list[int]:
+        """Token ids of a whole UTF-8 text as the vocabulary writes one, its own beginning (BOS, space) included.
+
+        Raises `LlamaError` if the text is not UTF-8 or the model is closed.
+        """
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise LlamaError(f"only UTF-8 text can be tokenized: {error}") from error
+        return self._tokenize(text, parse_special=parse_special, add_special=True)
 
     def end_on(self, texts: Iterable[str]) -> None:
         """Let those of these texts that are special tokens end a generation too.
@@ -117,14 +134,14 @@ class Vocabulary:
             return self._tokenize(text, parse_special=parse_special)
         return tokens[n_prefix:]
 
-    def _tokenize(self, text: bytes, *, parse_special: bool) -> list[int]:
+    def _tokenize(self, text: bytes, *, parse_special: bool, add_special: bool = False) -> list[int]:
         capacity = len(text) + 2
         with self._lock:
             if self._handle is None:
                 raise LlamaError("the model is closed: its vocabulary can no longer tokenize")
             while True:
                 buffer = (ctypes.c_int32 * capacity)()
-                n = self._c.llama_tokenize(self._handle, text, len(text), buffer, capacity, False, parse_special)
+                n = self._c.llama_tokenize(self._handle, text, len(text), buffer, capacity, add_special, parse_special)
                 if n >= 0:
                     return buffer[:n]
                 if -n <= capacity:

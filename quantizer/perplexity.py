@@ -1,0 +1,62 @@
+"""How surprised a model is by a text: perplexity, exactly as llama-perplexity computes it.
+
+Knows chunks and logits. Convention: PPL = exp(mean of -ln p) over the second half of each chunk; see `Chunks`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quantizer.estimate import Estimate, bootstrap_errors
+from quantizer.evaluation import Evaluator
+from quantizer.log_probabilities import RowBlocks, negative_log_likelihood
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from quantizer.chunks import Chunks
+    from server.llama.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Perplexity:
+    """-ln p of every scored token, nats, shape `[n_chunk, n_scored]`."""
+
+    nll: NDArray[np.float64]
+
+    @property
+    def value(self) -> float:
+        """exp(mean -ln p)."""
+        return float(np.exp(self.nll.mean()))
+
+    def estimate(self) -> Estimate:
+        """The perplexity and its errors; the tokens' is PPL * sqrt(var / (n - 1))."""
+        errors = bootstrap_errors(lambda chosen: {"ppl": float(np.exp(self.nll[chosen].mean()))}, len(self.nll))
+        token_error = self.value * float(np.sqrt(self.nll.var() / (self.nll.size - 1)))
+        return Estimate(self.value, errors.get("ppl"), token_error)
+
+
+def measure_perplexity(
+    model: Model,
+    chunks: Chunks,
+    *,
+    n_threads: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Perplexity:
+    """Evaluate all chunks. `progress` is called with chunks done and in all."""
+    nll = np.empty((chunks.n_chunk, chunks.n_scored))
+    scored = slice(chunks.first_scored, chunks.n_ctx - 1)
+    with (
+        Evaluator(model, n_ctx=chunks.n_ctx, n_outputs=chunks.n_scored, n_threads=n_threads) as evaluator,
+        RowBlocks(n_threads) as blocks,
+    ):
+        for i in range(chunks.n_chunk):
+            logits = evaluator.logits(chunks.evaluated(i), scored)
+            nll[i] = negative_log_likelihood(logits, chunks.targets(i), blocks)
+            progress(i + 1, chunks.n_chunk)
+    return Perplexity(nll)

@@ -1,0 +1,131 @@
+import struct
+import tracemalloc
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantizer.errors import FileFormatError
+from quantizer.imatrix_file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
+
+
+def an_imatrix(seed=0, n_mat=1):
+    rng = np.random.default_rng(seed)
+
+    def entry(n_in):
+        sums = rng.random((n_mat, n_in)).astype(np.float32) * 1000
+        counts = rng.integers(1, 5000, n_mat)
+        return ImatrixEntry(sums, counts, rng.normal(size=(n_mat, n_in)).astype(np.float32))
+
+    entries = {"blk.0.attn_q.weight": entry(64), "blk.0.ffn_down.weight": entry(96), "output.weight": entry(64)}
+    return Imatrix(entries, ("a.txt", "b"), 7, 512, {"functiongate.note": "é"})
+
+
+@given(seed=st.integers(0, 1000), n_mat=st.integers(1, 4))
+def test_a_gguf_gives_back_what_was_written(tmp_path_factory, seed, n_mat):
+    path = tmp_path_factory.mktemp("imatrix") / "i.gguf"
+    written = an_imatrix(seed, n_mat)
+    write_imatrix(path, written)
+    found = read_imatrix(path)
+    assert (found.datasets, found.chunk_count, found.chunk_size) == (written.datasets, 7, 512)
+    assert found.extra == written.extra
+    assert list(found.entries) == sorted(written.entries)
+    for name, entry in written.entries.items():
+        np.testing.assert_array_equal(found.entries[name].sums, entry.sums)
+        np.testing.assert_array_equal(found.entries[name].means, entry.means)
+        np.testing.assert_array_equal(found.entries[name].counts, entry.counts)
+
+
+def test_the_older_form_keeps_the_weights_to_rounding(tmp_path):
+    path = tmp_path / "i.dat"
+    written = an_imatrix(n_mat=2)
+    write_imatrix(path, written)
+    found = read_imatrix(path)
+    assert found.chunk_count == 7
+    assert found.datasets == ("b",)
+    for name in written.entries:
+        np.testing.assert_allclose(found.weights(name), written.weights(name), rtol=1e-6)
+
+
+def test_the_older_form_is_laid_out_as_llama_imatrix_writes_it(tmp_path):
+    path = tmp_path / "i.dat"
+    entry = ImatrixEntry(np.array([[2.0, 4.0]], np.float32), np.array([513]))
+    write_imatrix(path, Imatrix({"w": entry}, ("t",), 1, 512))
+    # 513 rows are two calls of 512, rounded up; values are means times calls.
+    values = struct.pack("<2f", np.float32(2 / 513) * 2, np.float32(4 / 513) * 2)
+    assert path.read_bytes() == struct.pack("<ii1sii", 1, 1, b"w", 2, 2) + values + struct.pack("<ii1s", 1, 1, b"t")
+
+
+def test_an_expert_that_nothing_was_routed_to_weighs_one():
+    entry = ImatrixEntry(np.array([[4.0, 8.0], [0.0, 0.0]], np.float32), np.array([4, 0]))
+    assert Imatrix({"w": entry}).weights("w").tolist() == [1.0, 2.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("suffix", ["gguf", "dat"])
+def test_a_damaged_file_is_read_or_refused_in_little_memory(tmp_path, suffix):
+    """250 mutations of each form: bytes changed, lengths made huge, ends cut off."""
+    path = tmp_path / f"i.{suffix}"
+    write_imatrix(path, an_imatrix())
+    whole, rng = path.read_bytes(), Random(1)
+    refused = 0
+    tracemalloc.start()
+    for _ in range(250):
+        path.write_bytes(mutated(whole, rng))
+        try:
+            read_imatrix(path)
+        except FileFormatError:
+            refused += 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused > 50
+    assert peak < 20e6
+
+
+def mutated(whole, rng):
+    data = bytearray(whole)
+    match rng.randrange(4):
+        case 0:
+            return bytes(data[: rng.randrange(len(data))])
+        case 1:
+            for _ in range(rng.randint(1, 8)):
+                data[rng.randrange(min(len(data), 600))] = rng.randrange(256)
+        case 2:
+            at = rng.randrange(min(len(data), 600) - 8)
+            data[at : at + 8] = struct.pack("<Q", rng.choice([2**63, 2**40, 2**31, 2**64 - 1]))
+        case 3:
+            at = rng.randrange(min(len(data), 600))
+            del data[at : at + rng.randint(1, 16)]
+    return bytes(data)
+
+
+def test_many_tensors_may_not_share_the_bytes_of_one(tmp_path):
+    """Each would be read whole: a small file could ask for its own size thousands of times."""
+    path = tmp_path / "i.gguf"
+    n, size = 2000, 100_000
+    table = b"".join(
+        struct.pack("<Q", len(name)) + name + struct.pack("<IQQIQ", 2, size, 1, 0, 0)
+        for name in (f"w{i}.in_sum2".encode() for i in range(n))
+    )
+    path.write_bytes(struct.pack("<4sIQQ", b"GGUF", 3, n, 0) + table + bytes(4 * size))
+    with pytest.raises(FileFormatError, match="its tensors need"):
+        read_imatrix(path)
+
+
+def test_a_model_is_no_imatrix(tmp_path):
+    from tiny_gguf import write_tiny_gguf
+
+    with pytest.raises(FileFormatError):
+        read_imatrix(write_tiny_gguf(tmp_path / "tiny.gguf"))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileFormatError, match="no\\.gguf"):
+        read_imatrix(tmp_path / "no.gguf")
+
+
+def test_an_empty_imatrix_is_not_written(tmp_path):
+    with pytest.raises(FileFormatError, match="without entries"):
+        write_imatrix(tmp_path / "i.gguf", Imatrix({}))
+    assert not list(tmp_path.iterdir())
