@@ -113,14 +113,17 @@ class Fitter:
 
     def _refusal(self, problems: Sequence[_Problem], key: str) -> str:
         first = problems[0]
-        way_out = f'say {key} = "substitute" to take {first.got.name}' if first.got else "there is no substitute"
+        way_out = "name another type"
         if key == "on_missing_imatrix":
-            way_out = f"give --imatrix with these tensors, or {way_out}"
+            way_out = f"give --imatrix with these tensors, {way_out}"
+        substitute = (
+            f', or say {key} = "substitute" to take {first.got.name}' if first.got else " (it has no substitute)"
+        )
         alike = [problem.tensor.name for problem in problems if problem.asked == first.asked]
         others = f" ({len(problems) - len(alike)} others have the like)" if len(alike) < len(problems) else ""
         return (
             f"{self._recipe.name}: {listed(alike)} cannot be {first.asked.name}: {first.why}{others}; "
-            f"name another type, or {way_out}"
+            f"{way_out}{substitute}"
         )
 
 
