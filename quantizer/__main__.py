@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
+from quantizer.commands.evaluate import evaluate
+from quantizer.commands.imatrix import imatrix
 from quantizer.commands.inspect import inspect_model
 from quantizer.commands.plan import plan_model
 from quantizer.commands.quantize import dequantize_model, quantize_model
 from quantizer.commands.recipes import list_recipes
-from quantizer.commands.evaluate import evaluate
-from quantizer.commands.imatrix import imatrix
 from quantizer.commands.stats import stats
 from quantizer.errors import QuantizerError
 from server.errors import FunctionGateError
