@@ -150,9 +150,15 @@ def collect(
 
 
 def merge(matrices: Sequence[Imatrix]) -> Imatrix:
-    """One matrix of several: sums and counts added. Raises `DataError` if there is none or their shapes differ."""
+    """One matrix of several: sums and counts added.
+
+    Raises `DataError` if there is none, their shapes differ, or `.dat` files are among others: those hold means times
+    calls of a size they do not tell, which cannot be weighed against sums over rows.
+    """
     if not matrices:
         raise DataError("no imatrix was given to merge")
+    if len({imatrix.chunk_size == 0 for imatrix in matrices}) > 1:
+        raise DataError("a .dat imatrix cannot be merged with one in GGUF form: it does not say how many rows it is of")
     entries: dict[str, ImatrixEntry] = {}
     for imatrix in matrices:
         for name, entry in imatrix.entries.items():

@@ -129,3 +129,13 @@ def test_an_empty_imatrix_is_not_written(tmp_path):
     with pytest.raises(FileFormatError, match="without entries"):
         write_imatrix(tmp_path / "i.gguf", Imatrix({}))
     assert not list(tmp_path.iterdir())
+
+
+def test_means_are_not_merged_with_sums(tmp_path):
+    from quantizer.errors import DataError
+    from quantizer.imatrix import merge
+
+    path = tmp_path / "i.dat"
+    write_imatrix(path, an_imatrix())
+    with pytest.raises(DataError, match="cannot be merged"):
+        merge([an_imatrix(), read_imatrix(path)])
