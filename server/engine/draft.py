@@ -7,8 +7,13 @@ every one opens alike, and names and values are copied from the tools list and t
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Tokens = NDArray[np.int32]
 
@@ -21,35 +26,35 @@ HISTORY = 4096
 """Tokens of recent answers that are remembered: a few dozen calls, searched in tens of microseconds."""
 LEAD = 4
 """Tokens of the prompt remembered before each answer, so that an answer's very beginning can be drafted."""
+KINDS = FREE, CONSTRAINED = range(2)
 _GAP = -1
 
-# A draft of n tokens pays while the chance of each is above what it costs (about 0.4 evaluations on two cores).
-_OPTIMISM = 0.8
-_LEARNING = 0.15
-_WORTHWHILE = 0.4
-_RECOVERY = 0.01
+_OPTIMISM = 0.7
+_LEARNING = 0.2
+# A kind of match that is not drafted from is tried again some day.
+_RECOVERY = 0.005
 
 
 class Drafter:
     """Remembers recent answers, proposes continuations, and learns how often they are right.
 
-    Acceptance is tracked by the length of the match, since longer matches are surer; a kind of match that keeps failing
-    is not drafted from until it has been passed over for a while.
+    The chance that the next drafted token is right is learned by the length of the match, since longer ones are surer,
+    and by `kind`, one of `KINDS`: a grammar leaves less to go wrong.
     """
 
     def __init__(self) -> None:
         self._history: Tokens = np.empty(0, dtype=np.int32)
-        self._acceptance = np.full(MAX_MATCH + 1, _OPTIMISM)
+        self._chances = np.full((len(KINDS), MAX_MATCH + 1), _OPTIMISM)
 
     def remember(self, tokens: Tokens, n_prompt: int) -> None:
         """Keep a finished sequence's answer. `tokens` are prompt and answer, shape `[n]`."""
         answer = tokens[max(0, n_prompt - LEAD) :]
         self._history = np.concatenate([self._history, np.array([_GAP], dtype=np.int32), answer])[-HISTORY:]
 
-    def propose(self, tokens: Tokens, n_max: int) -> tuple[Tokens, int]:
+    def find(self, tokens: Tokens, n_max: int) -> tuple[Tokens, int]:
         """A continuation of `tokens` of at most `n_max` tokens, and the length of the match it rests on.
 
-        Empty, with match 0, if nothing matches or such matches have not been worth their cost.
+        Empty, with match 0, if nothing matches.
         """
         n_max = min(n_max, MAX_DRAFT)
         if n_max <= 0:
@@ -58,20 +63,31 @@ class Drafter:
         own, n_own = _best_continuation(tokens[:-1], tokens)
         if n_own > n_match:
             draft, n_match = own, n_own
-        if n_match == 0:
-            return tokens[:0], 0
-        acceptance = float(self._acceptance[n_match])
-        if acceptance < _WORTHWHILE:
-            self._acceptance[n_match] += _RECOVERY
-            return tokens[:0], 0
-        n = min(n_max, max(1, round(1.0 / (1.0 - acceptance)) if acceptance < 1.0 else n_max))
-        gaps = np.flatnonzero(draft[:n] == _GAP)
-        return draft[: int(gaps[0]) if len(gaps) else n], n_match
+        gaps = np.flatnonzero(draft == _GAP)
+        return draft[: int(gaps[0]) if len(gaps) else n_max][:n_max], n_match
 
-    def learn(self, n_match: int, n_drafted: int, n_accepted: int) -> None:
-        """Tell how a draft fared."""
-        outcome = n_accepted / n_drafted
-        self._acceptance[n_match] += _LEARNING * (outcome - self._acceptance[n_match])
+    def worth(self, draft: Tokens, n_match: int, n_sure: int, seconds: Callable[[int], float], kind: int) -> Tokens:
+        """As much of a draft as promises the most tokens a second, which may be nothing.
+
+        The step gives `n_sure` tokens without it, and takes `seconds(n)` with `n` drafted ones.
+        """
+        chance = float(self._chances[kind, n_match])
+        best, best_rate = 0, n_sure / seconds(0)
+        expected, likelihood = float(n_sure), 1.0
+        for n in range(1, len(draft) + 1):
+            likelihood *= chance
+            expected += likelihood
+            rate = expected / seconds(n)
+            if rate > best_rate:
+                best, best_rate = n, rate
+        if best == 0 and len(draft):
+            self._chances[kind, n_match] += _RECOVERY
+        return draft[:best]
+
+    def learn(self, n_match: int, n_drafted: int, n_accepted: int, kind: int) -> None:
+        """Tell how a draft fared: each token was a trial until the first that was wrong."""
+        for trial in range(min(n_accepted + 1, n_drafted)):
+            self._chances[kind, n_match] += _LEARNING * (float(trial < n_accepted) - self._chances[kind, n_match])
 
 
 def _best_continuation(text: Tokens, tail_of: Tokens) -> tuple[Tokens, int]:

@@ -8,10 +8,12 @@ the queue; what it generated so far is kept and evaluated again later.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server.engine.draft import CONSTRAINED, FREE
 from server.engine.pace import Pace
 from server.engine.prefix_tree import NO_MATCH, Match, PrefixTree, common_prefix
 from server.engine.sequence import Phase, Sequence
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 STEP_ALONE_S = 2.0
 # llama.cpp's tiled attention starts at 64 rows; smaller chunks cost twice as much per token.
 MIN_CHUNK = 64
-# Tokens of a decode step, drafts included: what is beyond costs time in proportion, and drafts are guesses.
-MAX_STEP_WITH_DRAFTS = 9
 # Cells that a sequence must find for its answer beyond its prompt: with fewer, it is soon preempted again.
 HEADROOM = 128
 # A prefix that another sequence is prefilling is waited for when it saves at least this many tokens.
@@ -137,7 +137,7 @@ class Scheduler:
     def settle(self, piece: Slice, n_accepted: int) -> None:
         """Keep the first `n_accepted` tokens of an evaluated draft in memory and drop the rest of it."""
         sequence = piece.sequence
-        self._drafter.learn(piece.n_match, len(piece.draft), n_accepted)
+        self._drafter.learn(piece.n_match, len(piece.draft), n_accepted, _kind_of_draft(sequence))
         if sequence.phase is Phase.ENDED:
             return  # parked already, without its draft
         sequence.n_computed = piece.stop + n_accepted
@@ -216,30 +216,42 @@ class Scheduler:
     def _decodes(self) -> list[Slice]:
         slices: list[Slice] = []
         room = self._n_batch
-        n_decoding = sum(sequence.phase is Phase.DECODING for sequence in self.running)
         for sequence in tuple(self.running):  # oldest first: a victim is younger, so not planned yet
             if sequence.phase is not Phase.DECODING:
                 continue
             n = min(sequence.n_pending, room)
             if n and self._reserve(sequence, n):
-                slices.append(self._slice(sequence, n, MAX_STEP_WITH_DRAFTS // n_decoding - n))
-                room -= slices[-1].n_tokens
-        return slices
+                slices.append(_without_draft(sequence, n))
+                room -= n
+        return self._with_drafts(slices, room)
 
-    def _slice(self, sequence: Sequence, n: int, n_draft: int) -> Slice:
-        """The next `n` pending tokens, and behind the last of them a draft of up to `n_draft` if memory has room."""
-        start, stop = sequence.n_computed, sequence.n_computed + n
-        reaches_end = stop == sequence.n_tokens
-        draft, n_match = sequence.tokens[:0], 0
-        if reaches_end and self._shares_prefixes:  # a rejected draft must be trimmed
-            n_draft = min(n_draft, self._n_draft, sequence.n_left - 1, self._residency.n_free)
-            draft, n_match = self._drafter.propose(sequence.tokens, n_draft)
-            if sequence.constraint is not None:
-                draft = draft[: sequence.constraint.n_valid(draft.tolist())]
-        if len(draft):
-            assert sequence.slot is not None
-            self._residency.extend(sequence.slot, len(draft))
-        return Slice(sequence, start, stop, reaches_end, draft, n_match)
+    def _with_drafts(self, slices: list[Slice], room: int) -> list[Slice]:
+        """The slices with drafts behind those that reach their sequences' ends, where they are worth their time."""
+        room = min(room, self._n_draft if self._shares_prefixes else 0)  # a rejected draft must be trimmed
+        n_rows = sum(piece.n_tokens for piece in slices)
+        n_sure = sum(piece.reaches_end for piece in slices)
+        drafted = []
+        for piece in slices:
+            whole = self._with_draft(piece, room, n_rows, n_sure) if piece.reaches_end else piece
+            room -= len(whole.draft)
+            n_rows += len(whole.draft)
+            drafted.append(whole)
+        return drafted
+
+    def _with_draft(self, piece: Slice, n_max: int, n_rows: int, n_sure: int) -> Slice:
+        sequence = piece.sequence
+        n_max = min(n_max, sequence.n_left - 1, self._residency.n_free)
+        draft, n_match = self._drafter.find(sequence.tokens, n_max)
+        if sequence.constraint is not None:
+            draft = draft[: sequence.constraint.n_valid(draft.tolist())]
+        draft = self._drafter.worth(
+            draft, n_match, n_sure, lambda n: self.pace.seconds(n_rows + n), _kind_of_draft(sequence)
+        )
+        if not len(draft):
+            return piece
+        assert sequence.slot is not None
+        self._residency.extend(sequence.slot, len(draft))
+        return dataclasses.replace(piece, draft=draft, n_match=n_match)
 
     def _reserve(self, sequence: Sequence, n: int) -> bool:
         """Get `n` cells for a running sequence. False if it was the youngest and had to go itself."""
@@ -280,14 +292,8 @@ class Scheduler:
         taken = {sequence.id for sequence, _ in chosen}
         for sequence in prompts:
             sequence.n_passed_over = 0 if sequence.id in taken else sequence.n_passed_over + 1
-        return [self._slice(sequence, n, self._draft_room(chosen)) for sequence, n in chosen]
-
-    def _draft_room(self, chosen: list[tuple[Sequence, int]]) -> int:
-        """How many drafted tokens may follow a prompt: next to nothing, as long as they do not change its kernels."""
-        if len(chosen) > 1:
-            return 0
-        n = chosen[0][1]
-        return min(MAX_STEP_WITH_DRAFTS, self._n_batch - n, n if n >= MIN_CHUNK else MIN_CHUNK - 1 - n)
+        slices = [_without_draft(sequence, n) for sequence, n in chosen]
+        return self._with_drafts(slices, _draft_room(chosen[0][1], self._n_batch)) if len(slices) == 1 else slices
 
     def _admit(self) -> None:
         if self._is_squeezed and self.running:
@@ -380,6 +386,21 @@ class Scheduler:
         sequence.phase = Phase.WAITING
         sequence.was_preempted = True
         self.waiting.appendleft(sequence)
+
+
+def _without_draft(sequence: Sequence, n: int) -> Slice:
+    """The next `n` pending tokens."""
+    stop = sequence.n_computed + n
+    return Slice(sequence, sequence.n_computed, stop, stop == sequence.n_tokens, sequence.tokens[:0], 0)
+
+
+def _kind_of_draft(sequence: Sequence) -> int:
+    return FREE if sequence.constraint is None else CONSTRAINED
+
+
+def _draft_room(n: int, n_batch: int) -> int:
+    """How many drafted tokens may follow `n` of a prompt without changing the kernels that evaluate these."""
+    return min(n_batch - n, n if n >= MIN_CHUNK else MIN_CHUNK - 1 - n)
 
 
 def _chunk(n_pending: int, room: int) -> int:

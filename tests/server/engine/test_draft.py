@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engine.constraint import GrammarCompiler
-from server.engine.draft import MAX_DRAFT, Drafter
+from server.engine.draft import CONSTRAINED, FREE, MAX_DRAFT, Drafter
 from server.engine.engine import Engine
 from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams
 
@@ -31,23 +31,23 @@ def text_of(draft):
 
 def test_a_draft_is_what_followed_the_longest_match_and_of_equals_the_latest():
     drafter = Drafter()
-    draft, n_match = drafter.propose(tokens("xab1 zab2 ab3 zab"), 4)
+    draft, n_match = drafter.find(tokens("xab1 zab2 ab3 zab"), 4)
     assert (text_of(draft), n_match) == ("2 ab", 4)
-    draft, n_match = drafter.propose(tokens("xab1 yab2 ..ab"), 1)
+    draft, n_match = drafter.find(tokens("xab1 yab2 ..ab"), 1)
     assert (text_of(draft), n_match) == ("2", 2)
 
 
 def test_nothing_is_drafted_from_nothing():
-    assert Drafter().propose(tokens("abcdefg"), 8) == (pytest.approx([]), 0)
-    assert Drafter().propose(tokens("a"), 8)[1] == 0
-    assert Drafter().propose(tokens("abab"), 0)[1] == 0
+    assert Drafter().find(tokens("abcdefg"), 8) == (pytest.approx([]), 0)
+    assert Drafter().find(tokens("a"), 8)[1] == 0
+    assert Drafter().find(tokens("abab"), 0)[1] == 0
 
 
 def test_an_answer_is_drafted_from_its_beginning_by_the_answers_before_it():
     drafter = Drafter()
     first = tokens("Question one?\nA: hello")
     drafter.remember(first, len("Question one?\nA: "))
-    draft, n_match = drafter.propose(tokens("Another question\nA: "), 5)
+    draft, n_match = drafter.find(tokens("Another question\nA: "), 5)
     assert (text_of(draft)[: len("hello")], n_match) == ("hello"[:5], 4)
 
 
@@ -55,27 +55,55 @@ def test_a_draft_never_runs_over_into_another_answer():
     drafter = Drafter()
     drafter.remember(tokens("pqrs"), 1)
     drafter.remember(tokens("tuvw"), 1)
-    draft, _ = drafter.propose(tokens("..qr"), 8)
+    draft, _ = drafter.find(tokens("..qr"), 8)
     assert text_of(draft) == "s"
+
+
+def propose(drafter, text, n_max, *, row=0.4, kind=FREE, n_sure=1):
+    """A draft when a step of one row takes a second and each further one `row`."""
+    draft, n_match = drafter.find(text, n_max)
+    return drafter.worth(draft, n_match, n_sure, lambda n: n_sure + n * row, kind), n_match
 
 
 def test_drafts_that_keep_failing_stop_and_are_tried_again_later():
     drafter, text = Drafter(), tokens("abcd abcd ab")
-    n_drafted = 0
-    for _ in range(40):
-        draft, n_match = drafter.propose(text, 4)
+    drafted = []
+    for _ in range(200):
+        draft, n_match = propose(drafter, text, 4)
+        drafted.append(len(draft) > 0)
         if len(draft):
-            n_drafted += 1
-            drafter.learn(n_match, len(draft), 0)
-    assert 2 <= n_drafted <= 12
-    assert len(drafter.propose(text, 4)[0]) == 0 or n_drafted < 12
+            drafter.learn(n_match, len(draft), 0, FREE)
+    assert 2 <= sum(drafted[:20]) <= 5
+    assert 1 <= sum(drafted[20:]) <= 20
+
+
+def test_what_fails_under_no_grammar_may_hold_under_one():
+    drafter, text = Drafter(), tokens("abcd abcd ab")
+    for _ in range(20):
+        drafter.learn(drafter.find(text, 4)[1], 4, 0, FREE)
+    assert len(propose(drafter, text, 4)[0]) == 0
+    assert len(propose(drafter, text, 4, kind=CONSTRAINED)[0]) > 0
+
+
+def test_a_draft_is_as_long_as_its_rows_are_worth_their_time():
+    drafter, text = Drafter(), tokens("abcdefghijklmnop abc")
+    lengths = [len(propose(drafter, text, 8, row=row)[0]) for row in (0.01, 0.1, 0.3, 0.5, 0.9)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] == 8
+    assert lengths[-1] == 0
+
+
+def test_beside_others_a_draft_must_promise_more():
+    drafter, text = Drafter(), tokens("abcdefghijklmnop abc")
+    assert len(propose(drafter, text, 8, row=0.5)[0]) > 0
+    assert len(propose(drafter, text, 8, row=0.9, n_sure=4)[0]) == 0
 
 
 def test_drafts_that_always_hold_grow_to_their_limit():
     drafter, text = Drafter(), tokens("abcdefghijklmnop abc")
     for _ in range(40):
-        draft, n_match = drafter.propose(text, 99)
-        drafter.learn(n_match, len(draft), len(draft))
+        draft, n_match = propose(drafter, text, 99)
+        drafter.learn(n_match, len(draft), len(draft), FREE)
     assert len(draft) == MAX_DRAFT
 
 

@@ -14,14 +14,22 @@ def learned(**seconds_by_rows: float) -> Pace:
 def test_the_time_of_a_step_is_what_such_steps_took() -> None:
     pace = learned(r1=0.042, r8=0.16, r64=0.64, r512=4.0)
     assert pace.seconds(1) == pytest.approx(0.042)
-    assert pace.seconds(100) == pytest.approx(1.0)
     assert pace.seconds(512) == pytest.approx(4.0)
 
 
-@pytest.mark.parametrize(("seconds", "rows"), [(5.0, 640), (1.0, 100), (0.705, 70), (0.3, 15), (0.01, MIN_ROWS)])
-def test_rows_are_the_most_that_fit_the_time(seconds: float, rows: int) -> None:
+def test_between_sizes_it_is_in_proportion_and_beyond_them_by_the_row() -> None:
     pace = learned(r1=0.042, r8=0.16, r64=0.64, r512=4.0)
-    assert pace.rows(seconds) == rows
+    assert pace.seconds(4) == pytest.approx(0.042 + 3 / 7 * 0.118)
+    assert pace.seconds(288) == pytest.approx(2.32)
+    assert pace.seconds(1024) == pytest.approx(8.0)
+    assert learned(r64=0.64).seconds(16) == pytest.approx(0.16)
+
+
+@pytest.mark.parametrize("seconds", [5.0, 1.0, 0.7, 0.3, 0.2, 0.01])
+def test_rows_are_the_most_that_fit_the_time(seconds: float) -> None:
+    pace = learned(r1=0.042, r8=0.16, r64=0.64, r512=4.0)
+    rows = pace.rows(seconds)
+    assert pace.seconds(rows + 1) > seconds
     assert rows == MIN_ROWS or pace.seconds(rows) <= seconds
 
 
