@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from server.llama.model import Model
 
-# llama.cpp's tools evaluate 512 tokens at a time; more gains nothing on a CPU and needs memory.
-MAX_UBATCH = 512
+# A pass attends to all cells that its last token needs: two of 256 see three quarters of what one of 512 does, and take
+# 3 to 7 % less time for SmolLM2's chunks of 512. Results are the same.
+MAX_UBATCH = 256
 
 
 class Evaluator:

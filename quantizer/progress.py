@@ -30,4 +30,5 @@ def work_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]
 
         yield update
     if not console.is_terminal:
-        console.print(f"{what}: {counts[0]} of {counts[1]} in {time.monotonic() - started:.1f} s")
+        done = f"{counts[0]} of {counts[1]}" if counts[1] else "done"
+        console.print(f"{what}: {done} in {time.monotonic() - started:.1f} s")
