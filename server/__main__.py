@@ -78,6 +78,9 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     prefix_disk: Annotated[
         str | None, typer.Option(help="Disk for tools prompts, so that a restart finds them. [default: 1GiB]")
     ] = None,
+    flash_attn: Annotated[
+        str | None, typer.Option(help="Flash attention: on, off, or auto, as tuned. [default: auto]")
+    ] = None,
     draft: Annotated[
         int | None, typer.Option(help="Tokens guessed ahead at most, 0 to 8; changes the speed, no text. [default: 8]")
     ] = None,

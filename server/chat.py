@@ -7,6 +7,7 @@ Knows no HTTP and no pointer. `fold` makes the whole answer from the same deltas
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import secrets
 import string
@@ -174,11 +175,15 @@ class ChatService:
         vocabulary = engine.vocabulary
         self._special_tokens = frozenset(m for m in family.output.markers if m in vocabulary.special)
         self._markers = Markers(vocabulary.special)
-        thought_end = family.output.reasoning[1] if family.output.reasoning else None
-        self._decision_tokens = DecisionTokens(vocabulary, thought_end)
         self._call_bias = call_bias
         self._degradations: Counter[str] = Counter()
         self._stable_prefix = StablePrefix()
+
+    @functools.cached_property
+    def _decision_tokens(self) -> DecisionTokens:
+        # Made when first wanted: it holds every token of the vocabulary by its bytes.
+        reasoning = self._family.output.reasoning
+        return DecisionTokens(self._engine.vocabulary, reasoning[1] if reasoning else None)
 
     @property
     def degradations(self) -> Mapping[str, int]:

@@ -35,7 +35,8 @@ class Config(BaseSettings):
     `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `draft` is how many
     tokens are guessed ahead at most; it changes the speed and no text. `max_itl` is in milliseconds: how long other
     prompts may hold up a running stream. `request_timeout` and `drain_timeout` are in seconds; no requests time out at
-    0. `prefix_ram` and `prefix_disk` bound what is kept of tools and system prompts beyond the context.
+    0. `flash_attn` "auto" is what was tuned, else llama.cpp's choice.
+    `prefix_ram` and `prefix_disk` bound what is kept of tools and system prompts beyond the context.
     `api_key` is one key or several, separated by commas; empty means that everyone may ask. `chat_template` says whose
     template renders: the family's, or the one in the model's file. `call_bias` is a logit offset; a request may say its
     own.
@@ -60,6 +61,7 @@ class Config(BaseSettings):
     prefix_ram: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 << 20)
     prefix_disk: Annotated[ByteSize, Field(ge=0)] = ByteSize(1 << 30)
     draft: Annotated[int, Field(ge=0, le=8)] = 8
+    flash_attn: Literal["auto", "on", "off"] = "auto"
     api_key: Annotated[tuple[str, ...], NoDecode] = ()
     max_queue: Annotated[int, Field(ge=0)] = 64
     max_body_size: Annotated[ByteSize, Field(ge=1)] = ByteSize(4 << 20)

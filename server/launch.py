@@ -22,6 +22,7 @@ from server.version import functiongate_version
 from server.wheel import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from chat_templates import Family
@@ -40,7 +41,8 @@ log = logging.getLogger(__name__)
 
 MAX_DEFAULT_CTX = 8192  # cells cost memory whether used or not; a longer context is asked for with --ctx-size
 PREFILL_BATCH = 512
-N_PREFILL, N_DECODE = 64, 4  # of the self-check: half a second of a small model
+# What the engine is told of the machine before it has seen a request: rows of steps, and seconds to find out.
+CHECKED_SIZES, CHECK_S = (1, 2, 4, 8, 16, 64), 2.0
 GAUGES = frozenset({"running", "waiting", "prefix_nodes", "prefix_tokens"})
 IDLE_PREFIXES = 32  # nodes of the prefix tree, each a sequence id of llama.cpp's 256
 
@@ -106,7 +108,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     from server.llama.errors import LlamaError  # noqa: PLC0415
     from server.llama.library import library  # noqa: PLC0415
     from server.llama.model import Model  # noqa: PLC0415
-    from server.rates import measure_rates  # noqa: PLC0415
+    from server.rates import measure_steps  # noqa: PLC0415
     from server.template_process import TemplateProcess  # noqa: PLC0415
 
     path = resolve(config.model, cache_dir=config.cache_dir, progress=progress)
@@ -124,9 +126,9 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         family, render = _fit(family, config, weights, templates)
         weights.vocabulary.end_on(family.output.stop)
         context = _open_context(config, weights, setting)
-        rates = measure_rates(context, n_prefill=N_PREFILL, n_decode=N_DECODE)
+        steps = measure_steps(context, CHECKED_SIZES, CHECK_S)
         store = _open_store(config, context, cache_dir, file_hash)
-        engine = _start_engine(config, context, weights.vocabulary, store)
+        engine = _start_engine(config, context, weights.vocabulary, store, steps)
     except (LlamaError, UnknownFamilyError, StartupError) as error:
         weights.close()
         templates.close()
@@ -140,7 +142,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         family_id=family.id,
         n_ctx=engine.n_ctx,
         n_threads=setting.n_threads,
-        speed=self_check(rates, watch, setting.n_threads),
+        speed=self_check(steps, watch, setting.n_threads),
         n_vocab=weights.n_vocab,
         fingerprint=_fingerprint(weights, family, config),
         engine=engine,
@@ -186,7 +188,9 @@ def _open_context(config: Config, weights: Model, setting: Setting) -> Context:
     )
 
 
-def _start_engine(config: Config, context: Context, vocabulary: Vocabulary, store: PrefixStore | None) -> AsyncEngine:
+def _start_engine(
+    config: Config, context: Context, vocabulary: Vocabulary, store: PrefixStore | None, steps: Mapping[int, float]
+) -> AsyncEngine:
     from server.engine.async_engine import AsyncEngine  # noqa: PLC0415 -- see above
     from server.engine.runner import LlamaRunner  # noqa: PLC0415
 
@@ -199,6 +203,7 @@ def _start_engine(config: Config, context: Context, vocabulary: Vocabulary, stor
         max_itl_s=config.max_itl / 1000,
         timeout_s=config.request_timeout or math.inf,
         store=store,
+        steps=steps,
     )
 
 

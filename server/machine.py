@@ -14,8 +14,9 @@ from server.cpu import choose_threads, describe_cpu, throttled_periods
 from server.tuning import Setting, TuningFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from server.config import Config
-    from server.rates import Rates
 
 log = logging.getLogger(__name__)
 _ROOT = Path("/")
@@ -34,15 +35,15 @@ def tuning_file(config: Config, cache_dir: Path, model_hash: str, build: str) ->
 
 
 def choose_setting(config: Config, tuning: TuningFile) -> Setting:
-    """The tuned setting if there is one, with the threads that the configuration demands if it does."""
-    default = default_setting(config)
+    """The tuned setting if there is one, with what the configuration demands in its place."""
     tuned = tuning.read()
-    if tuned is None:
-        return default
+    setting = tuned or default_setting(config)
     if config.threads:
-        tuned = dataclasses.replace(tuned, n_threads=config.threads, n_threads_batch=config.threads)
-    log.info("tuned: %s", tuned)
-    return tuned
+        setting = dataclasses.replace(setting, n_threads=config.threads, n_threads_batch=config.threads)
+    if config.flash_attn != "auto":
+        setting = dataclasses.replace(setting, flash_attn=config.flash_attn)
+    log.info("%s: %s", "tuned" if tuned else "not tuned", setting)
+    return setting
 
 
 class ThrottleWatch:
@@ -58,8 +59,8 @@ class ThrottleWatch:
         return 0 if now is None or self._before is None else now - self._before
 
 
-def self_check(rates: Rates, watch: ThrottleWatch, n_threads: int) -> str:
-    """A line about how fast the model is here; throttling is warned of."""
+def self_check(steps: Mapping[int, float], watch: ThrottleWatch, n_threads: int) -> str:
+    """A line about how fast the model is here, by the seconds of steps of some sizes; throttling is warned of."""
     if watch.periods:
         log.warning(
             "the kernel throttled this process %d times while it measured itself: %d threads are more than its CPU "
@@ -67,4 +68,5 @@ def self_check(rates: Rates, watch: ThrottleWatch, n_threads: int) -> str:
             watch.periods,
             n_threads,
         )
-    return f"prefill {rates.prefill:.0f} tokens/s, decode {rates.decode:.1f} tokens/s"
+    single, many = min(steps), max(steps)
+    return f"{single / steps[single]:.1f} tokens/s, prompts {many / steps[many]:.0f}"

@@ -111,22 +111,22 @@ def _try(path: Path, setting: Setting) -> Rates:
     from server.llama.context import Context  # noqa: PLC0415 -- see above
     from server.llama.model import Model  # noqa: PLC0415
     from server.rates import measure_rates  # noqa: PLC0415
-    from server.tuning import N_DECODE, N_PREFILL  # noqa: PLC0415
+    from server.tuning import N_PREFILL, N_STEPS  # noqa: PLC0415
 
     with (
         Model(path, repack=setting.repack) as weights,
         Context(
             weights,
-            n_ctx=2 * (N_PREFILL + N_DECODE),
-            n_batch=N_PREFILL,
+            n_ctx=2 * N_PREFILL,
+            n_batch=512,
             n_ubatch=setting.n_ubatch,
             n_threads=setting.n_threads,
             n_threads_batch=setting.n_threads_batch,
             flash_attn=setting.flash_attn,
         ) as context,
     ):
-        measure_rates(context, n_prefill=32, n_decode=1)  # the first evaluation allocates, and reads the file
-        return measure_rates(context, n_prefill=N_PREFILL, n_decode=N_DECODE)
+        measure_rates(context, n_prefill=32, n_steps=1)  # the first evaluation allocates, and reads the file
+        return measure_rates(context, n_prefill=N_PREFILL, n_steps=N_STEPS)
 
 
 def _describe(setting: Setting) -> str:
@@ -138,4 +138,5 @@ def _describe(setting: Setting) -> str:
 
 
 def _rates(outcome: Outcome) -> str:
-    return f"prefill {outcome.prefill:.0f} tokens/s, decode {outcome.decode:.1f} tokens/s"
+    rates = outcome.rates
+    return f"prefill {rates.prefill:.0f}, single {rates.decode:.1f}, by fives {rates.few:.1f} tokens/s"

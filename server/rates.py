@@ -1,4 +1,4 @@
-"""How fast a context is: tokens a second in prompts and one at a time.
+"""How fast a context is: prompts, single tokens, and the few rows at a time of forced runs and drafts.
 
 Knows contexts and a clock. Used when a server starts, which it also warms, and to find the best setting of a machine.
 """
@@ -15,42 +15,88 @@ import numpy as np
 from server.llama.batch import Batch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
     from server.llama.context import Context
+
+FEW = 5  # rows of a step with a forced run or a draft
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Tokens a second: `prefill` many at a time, `decode` one by one."""
+    """Tokens a second: `prefill` many at a time, `decode` one by one, `few` by fives."""
 
     prefill: float
     decode: float
-
-    def seconds(self, n_prefill: int, n_decode: int) -> float:
-        """How long so much work takes."""
-        return n_prefill / self.prefill + n_decode / self.decode
+    few: float
 
 
-def measure_rates(context: Context, *, n_prefill: int, n_decode: int) -> Rates:
-    """Evaluate `n_prefill` tokens at once and `n_decode` one by one; the median of these counts.
+def measure_rates(context: Context, *, n_prefill: int, n_steps: int) -> Rates:
+    """Evaluate a prompt of `n_prefill` tokens and after it `n_steps` steps of one row and as many of `FEW`.
 
-    Empties the context's memory. Raises `LlamaError` if llama.cpp fails.
+    Medians of the steps. Empties the context's memory. Raises `LlamaError` if llama.cpp fails.
     """
-    n_prefill = min(n_prefill, context.n_batch, context.n_ctx - n_decode)
-    tokens = np.arange(n_prefill + n_decode, dtype=np.int32) % min(context.n_vocab, 1000)
-    batch = Batch(context.n_batch, 1, context.n_vocab)
+    bench = _Bench(context)
     try:
-        context.clear()
-        first = _timed(context, batch, tokens[:n_prefill], 0)
-        rest = [_timed(context, batch, tokens[i : i + 1], i) for i in range(n_prefill, len(tokens))]
+        begun = time.perf_counter()
+        for n in _chunks(n_prefill, context.n_batch):
+            bench.step(n)
+        prefill = n_prefill / (time.perf_counter() - begun)
+        ones = [bench.step(1) for _ in range(n_steps)]
+        fives = [bench.step(FEW) for _ in range(n_steps)]
     finally:
-        batch.close()
-        context.clear()
-    return Rates(prefill=n_prefill / first, decode=1.0 / statistics.median(rest))
+        bench.close()
+    return Rates(prefill, 1.0 / statistics.median(ones), FEW / statistics.median(fives))
 
 
-def _timed(context: Context, batch: Batch, tokens: np.ndarray[tuple[int], np.dtype[np.int32]], start: int) -> float:
-    batch.clear()
-    batch.add(tokens, start, 0, wants_logits=True)
+def measure_steps(context: Context, sizes: Sequence[int], budget_s: float) -> dict[int, float]:
+    """The seconds of a step of each size, smallest first, until `budget_s` are spent; each is evaluated twice.
+
+    The quicker one counts: the first of its size allocates. Empties the context's memory.
+    """
+    bench = _Bench(context)
+    found: dict[int, float] = {}
     begun = time.perf_counter()
-    context.decode(batch)
-    return time.perf_counter() - begun
+    try:
+        for size in sorted(size for size in sizes if size <= context.n_batch):
+            found[size] = min(bench.step(size), bench.step(size))
+            if time.perf_counter() - begun > budget_s:
+                break
+    finally:
+        bench.close()
+    return found
+
+
+class _Bench:
+    """Evaluates nonsense in sequence 0, step after step."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._batch = Batch(context.n_batch, 1, context.n_vocab)
+        self._tokens: NDArray[np.int32] = np.arange(context.n_ctx, dtype=np.int32) % min(context.n_vocab, 1000)
+        self._at = 0
+        context.clear()
+
+    def step(self, n: int) -> float:
+        """Seconds that `n` rows take; begins anew where the context ends."""
+        if self._at + n > self._context.n_ctx:
+            self._context.clear()
+            self._at = 0
+        self._batch.clear()
+        self._batch.add(self._tokens[self._at : self._at + n], self._at, 0, wants_logits=True)
+        begun = time.perf_counter()
+        self._context.decode(self._batch)
+        self._at += n
+        return time.perf_counter() - begun
+
+    def close(self) -> None:
+        self._batch.close()
+        self._context.clear()
+
+
+def _chunks(n: int, size: int) -> Iterator[int]:
+    while n > 0:
+        yield min(n, size)
+        n -= size

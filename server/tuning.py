@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A call of an agent: what follows a cached tools prompt, and an answer whose forced tokens ride along.
-N_PREFILL, N_DECODE = 256, 16
+# A trial: the depth of a tools prompt, and steps after it.
+N_PREFILL, N_STEPS = 1024, 6
+# A call of an agent: what follows a cached prompt, single tokens, and rows of forced runs and drafts.
+WORK = (24, 8, 40)
 REPETITIONS = 3
 # A setting must win by this much: less is the machine's noise, and the default is the better known.
 MARGIN = 0.05
@@ -50,8 +52,7 @@ class Outcome:
     """A setting that was tried: its median rates, and its cost as a part of the default's."""
 
     setting: Setting
-    prefill: float
-    decode: float
+    rates: Rates
     cost: float
 
 
@@ -60,7 +61,7 @@ def tune(default: Setting, max_threads: int, trial: Trial, report: Callable[[Out
 
     `max_threads` is how many CPUs the process may use, hyper-threads included.
     """
-    best = Outcome(default, *_rates([trial(default) for _ in range(REPETITIONS)]), 1.0)
+    best = Outcome(default, _median([trial(default) for _ in range(REPETITIONS)]), 1.0)
     report(best)
     for turn in _turns(default, max_threads):
         setting = dataclasses.replace(best.setting, **turn)
@@ -68,7 +69,7 @@ def tune(default: Setting, max_threads: int, trial: Trial, report: Callable[[Out
             continue
         pairs = [(trial(best.setting), trial(setting)) for _ in range(REPETITIONS)]
         ratio = statistics.median(_cost(new) / _cost(old) for old, new in pairs)
-        outcome = Outcome(setting, *_rates([new for _, new in pairs]), best.cost * ratio)
+        outcome = Outcome(setting, _median([new for _, new in pairs]), best.cost * ratio)
         report(outcome)
         if ratio < 1.0 - MARGIN:
             best = outcome
@@ -86,11 +87,14 @@ def _turns(default: Setting, max_threads: int) -> Iterator[dict[str, Any]]:
 
 
 def _cost(rates: Rates) -> float:
-    return rates.seconds(N_PREFILL, N_DECODE)
+    n_prompt, n_single, n_few = WORK
+    return n_prompt / rates.prefill + n_single / rates.decode + n_few / rates.few
 
 
-def _rates(several: list[Rates]) -> tuple[float, float]:
-    return statistics.median(one.prefill for one in several), statistics.median(one.decode for one in several)
+def _median(several: list[Rates]) -> Rates:
+    return type(several[0])(
+        *(statistics.median(values) for values in zip(*map(dataclasses.astuple, several), strict=True))
+    )
 
 
 @dataclass(frozen=True, slots=True)

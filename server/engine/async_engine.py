@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from server.engine.constraint import GrammarCompiler
@@ -22,7 +23,7 @@ from server.engine.generation import Channel, Generation, post
 from server.errors import ContextLengthError, EngineError, NotReadyError, OverloadedError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from server.engine.constraint import Constraint
     from server.engine.engine import Delivery
@@ -53,6 +54,7 @@ class AsyncEngine:
         max_itl_s: float = 0.25,
         timeout_s: float = math.inf,
         store: PrefixStore | None = None,
+        steps: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         self._runner = runner
         self._vocabulary = vocabulary
@@ -66,6 +68,7 @@ class AsyncEngine:
             max_itl_s=max_itl_s,
             timeout_s=timeout_s,
             store=store,
+            steps=steps,
             now=time.monotonic,
         )
         self._n_parallel = n_parallel

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from threading import RLock
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ from server.engine.types import FinishReason, GenerationChunk
 from server.errors import DeadlineError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from server.engine.prefix_store import PrefixStore
     from server.engine.runner import Runner
@@ -46,7 +47,7 @@ class Engine:
 
     `now` gives seconds on a monotonic clock. Prompts beside running streams are evaluated in chunks of at most about
     `max_itl_s` seconds. A request fails after `timeout_s` seconds, or its own if that is less. Prefixes come from and
-    go to `store`, which the caller closes.
+    go to `store`, which the caller closes. `steps` are seconds of steps by their rows, as far as they are known.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Engine:
         max_itl_s: float = 0.25,
         timeout_s: float = math.inf,
         store: PrefixStore | None = None,
+        steps: Mapping[int, float] = MappingProxyType({}),
         now: Callable[[], float],
     ) -> None:
         self._runner = runner
@@ -75,6 +77,8 @@ class Engine:
             max_itl_s=max_itl_s,
             shares_prefixes=runner.can_share_prefix,
         )
+        for n_rows, seconds in steps.items():
+            self._scheduler.pace.observe(n_rows, seconds)
         self._timeout_s = timeout_s
         self._store = store if runner.can_share_prefix else None
         self.metrics = EngineMetrics()

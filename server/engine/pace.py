@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 
-SIZES = (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
+SIZES: tuple[int, ...] = (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 MIN_ROWS = 8  # fewer at a time would never get a prompt done
 _GUESS_S = 1 / 200
 _LEARNING = 0.3

@@ -16,7 +16,7 @@ def machine(**preferences):
         speed = 100.0 * 0.99 ** next(drift)
         for name, (value, factor) in preferences.items():
             speed *= factor if getattr(setting, name) == value else 1.0
-        return Rates(prefill=speed, decode=speed / 5)
+        return Rates(prefill=speed, decode=speed / 5, few=speed / 2)
 
     return trial
 
