@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from server.bench.workload import Body, Session, Workload
 
 TIMEOUT_S = 1800.0
+# A connection for each request: a server may close an idle one just when it is used again.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 # The long prompt of an arrival comes when the stream is well under way.
 ARRIVAL_AFTER_S = 2.0
 
@@ -45,7 +47,7 @@ class Peer:
     def __init__(self, url: str, *, api_key: str = "") -> None:
         self.url = url.rstrip("/")
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, headers=headers, limits=httpx.Limits(max_connections=None))
+        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, headers=headers, limits=_LIMITS)
         self.model = ""
 
     async def connect(self) -> None:
