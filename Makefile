@@ -39,7 +39,7 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 	$${CXX:-c++} --version || true; } 2> /dev/null | sha256sum | cut -c -16)
 WHEEL = $(CACHE)/wheels/$(KEY)
 
-.PHONY: help install bindings serve test test-oracles lint bench bench-families bench-parser fuzz test-container clean
+.PHONY: help install bindings serve test test-oracles lint bench bench-families bench-parser soak fuzz test-container clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -71,6 +71,9 @@ bench-families: $(VENV)/dev.stamp ## the same calls in every family's format; MO
 
 bench-parser: $(VENV)/dev.stamp ## measure how fast the parsers read; fails below half a million characters a second
 	PYTHONPATH=tests $(VENV)/bin/python tests/bench_parser.py --minimum 0.5 $(ARGS)
+
+soak: $(VENV)/dev.stamp ## thousands of requests through the engine: no cell may leak
+	PYTHONPATH=tests $(VENV)/bin/python -m pytest -m slow tests/server $(ARGS)
 
 fuzz: $(VENV)/dev.stamp ## damaged texts through every parser; ARGS='--minutes 10 --seed 1'
 	PYTHONPATH=tests $(VENV)/bin/python tests/fuzz_parser.py $(ARGS)

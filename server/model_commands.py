@@ -117,7 +117,8 @@ def _try(path: Path, setting: Setting) -> Rates:
         Model(path, repack=setting.repack) as weights,
         Context(
             weights,
-            n_ctx=2 * N_PREFILL,
+            n_ctx=3 * N_PREFILL,
+            n_seq_max=2,
             n_batch=512,
             n_ubatch=setting.n_ubatch,
             n_threads=setting.n_threads,

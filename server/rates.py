@@ -36,14 +36,15 @@ class Rates:
 def measure_rates(context: Context, *, n_prefill: int, n_steps: int) -> Rates:
     """Evaluate a prompt of `n_prefill` tokens and after it `n_steps` steps of one row and as many of `FEW`.
 
-    Medians of the steps. Empties the context's memory. Raises `LlamaError` if llama.cpp fails.
+    As many tokens again lie beside them in another sequence, as parked prefixes do on a server: without flash attention
+    every row reads them too. Medians of the steps. The context needs two sequences; its memory is emptied.
+    Raises `LlamaError` if llama.cpp fails.
     """
     bench = _Bench(context)
     try:
-        begun = time.perf_counter()
-        for n in _chunks(n_prefill, context.n_batch):
-            bench.step(n)
-        prefill = n_prefill / (time.perf_counter() - begun)
+        bench.prompt(n_prefill)
+        bench.change_sequence()
+        prefill = n_prefill / bench.prompt(n_prefill)
         ones = [bench.step(1) for _ in range(n_steps)]
         fives = [bench.step(FEW) for _ in range(n_steps)]
     finally:
@@ -70,14 +71,22 @@ def measure_steps(context: Context, sizes: Sequence[int], budget_s: float) -> di
 
 
 class _Bench:
-    """Evaluates nonsense in sequence 0, step after step."""
+    """Evaluates nonsense in sequence 0, or then in sequence 1, step after step."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._batch = Batch(context.n_batch, 1, context.n_vocab)
+        self._batch = Batch(context.n_batch, context.n_seq_max, context.n_vocab)
         self._tokens: NDArray[np.int32] = np.arange(context.n_ctx, dtype=np.int32) % min(context.n_vocab, 1000)
-        self._at = 0
+        self._at = self._sequence = 0
         context.clear()
+
+    def prompt(self, n: int) -> float:
+        """Seconds that `n` tokens take, as many at once as may be."""
+        return sum(self.step(size) for size in _chunks(n, self._context.n_batch))
+
+    def change_sequence(self) -> None:
+        """Begin another one, and leave what is there."""
+        self._at, self._sequence = 0, 1
 
     def step(self, n: int) -> float:
         """Seconds that `n` rows take; begins anew where the context ends."""
@@ -85,7 +94,7 @@ class _Bench:
             self._context.clear()
             self._at = 0
         self._batch.clear()
-        self._batch.add(self._tokens[self._at : self._at + n], self._at, 0, wants_logits=True)
+        self._batch.add(self._tokens[self._at : self._at + n], self._at, self._sequence, wants_logits=True)
         begun = time.perf_counter()
         self._context.decode(self._batch)
         self._at += n

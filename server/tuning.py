@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # A trial: the depth of a tools prompt, and steps after it.
-N_PREFILL, N_STEPS = 1024, 6
+N_PREFILL, N_STEPS = 768, 6
 # A call of an agent: what follows a cached prompt, single tokens, and rows of forced runs and drafts.
 WORK = (24, 8, 40)
 REPETITIONS = 3

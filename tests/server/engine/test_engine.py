@@ -417,3 +417,33 @@ def test_a_stream_waits_no_longer_for_another_prompt_than_it_was_promised() -> N
     gaps = [later - earlier for earlier, later in itertools.pairwise([arrived, *token_times])]
     assert 0.2 < max(gaps) <= 0.3
     assert seconds - arrived < 1.2 * 0.01 * (prompt.n_prompt + len(token_times))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_no_cell_leaks_after_ten_thousand_requests(seed: int) -> None:
+    """Small memory, tools in common, clients that leave: evictions, preemptions and restores all the time."""
+    rng = random.Random(seed)
+    runner = FakeRunner(n_ctx=420, n_slots=10, order=3)
+    engine = make_engine(runner)
+    tools = [bytes(rng.choices(range(97, 123), k=rng.randrange(40, 150))) for _ in range(5)]
+    n_added, n_ended = 0, 0
+    open_ones: list = []
+    while n_added < 2_500 or engine.has_work:
+        while n_added < 2_500 and len(open_ones) < 8:
+            prefix = rng.choice(tools)
+            question = bytes(rng.choices(range(97, 123), k=rng.randrange(1, 40)))
+            one = dataclasses.replace(request(prefix + question, max_tokens=rng.randrange(40)), n_prefix=len(prefix))
+            open_ones.append(engine.add(one))
+            n_added += 1
+        if rng.random() < 0.05 and open_ones:
+            engine.cancel(rng.choice(open_ones))
+        ended = {delivery.sequence.id for delivery in engine.step() if delivery.is_last}
+        n_ended += len(ended)
+        open_ones = [sequence for sequence in open_ones if sequence.id not in ended]
+        engine.check_integrity()
+    assert n_ended == n_added
+    while engine._scheduler.prefixes.evict():
+        engine.check_integrity()
+    assert runner.n_used == 0
+    assert engine._scheduler._residency.n_free == runner.n_ctx
