@@ -139,7 +139,8 @@ def _measure_text(model: Model, reference: Path | None, choice: EvaluationChoice
         return {**_text_head(chunks), "ppl": asdict(found.estimate())}
     with means.bars("divergence") as progress:
         divergence = measure_divergence(model, expected, n_threads=means.n_threads, progress=progress)
-    return {**_text_head(expected.chunks), **_estimates(divergence.estimates())}
+    by_chunk = divergence.kld.mean(axis=1, dtype="f8").tolist()
+    return {**_text_head(expected.chunks), **_estimates(divergence.estimates()), "kld_by_chunk": by_chunk}
 
 
 def _chunks(model: Model, choice: EvaluationChoice) -> Chunks:
