@@ -1,7 +1,7 @@
 """Whether a recipe did anything but buy bytes: files compared at the same size, and which of them no other beats.
 
-Pure. The law: a file is held against what stock files of *its size* lose, never against the stock file of its label. The
-line between two stock files is straight in ln(KLD) over bytes, which is how KLD falls with size; stock files that
+Pure. The law: a file is held against what stock files of *its size* lose, never against the stock file of its label.
+The line between two stock files is straight in ln(KLD) over bytes, which is how KLD falls with size; stock files that
 another stock file beats are no part of it, since to be better than a bad neighbour shows nothing. Errors are of the
 difference, over the same chunks for both sides: a hard chunk is hard for all files and says nothing about one of them.
 """
