@@ -98,7 +98,7 @@ def _sizes(report: Report) -> Table:
             Column("bits per weight", "of tensor data, scales included"),
             lambda file: f"{file.bits_per_weight:.3f}",
         ),
-        (Column("made as", is_text=True), _made_as),
+        (Column("made as", is_text=True), lambda file: _made_as(report, file)),
     ]
     return _table("Sizes", report, columns)
 
@@ -126,7 +126,7 @@ def _divergence(report: Report) -> Table | None:
         return None
     columns: list[tuple[Column, _Show]] = [
         (
-            Column("ρ", f"of ln PPL with the base's, token by token; {text}"),  # noqa: RUF001  the field's letter
+            Column("ρ", "correlation of ln p with the base's, token by token"),  # noqa: RUF001  the field's letter
             lambda f: percent(_value(f.measured("text", "rho"))),
         ),
         (
@@ -147,7 +147,7 @@ def _divergence(report: Report) -> Table | None:
             lambda f: report.dominated.get(f.name, ""),
         ),
     ]
-    return _table("Divergence from the base", report, columns, with_base=False)
+    return _table("Divergence from the base", report, columns, f"Measured on {text}.", with_base=False)
 
 
 def _tool_calls(report: Report) -> Table | None:
@@ -270,13 +270,20 @@ def _same_label(report: Report) -> Table | None:
     return Table("Under the same label", columns, tuple(rows), remark)
 
 
-def _table(title: str, report: Report, columns: Iterable[tuple[Column, _Show]], *, with_base: bool = True) -> Table:
+def _table(
+    title: str,
+    report: Report,
+    columns: Iterable[tuple[Column, _Show]],
+    remark: str = "",
+    *,
+    with_base: bool = True,
+) -> Table:
     """One row for each file, and the base's last, as the cards have it."""
     columns = list(columns)
     shown = [(file, "dominated" if file.name in report.dominated else "") for file in report.files]
     shown += [(report.base, "base")] if with_base else []
     rows = (Row((file.name, *(show(file) for _, show in columns)), mark) for file, mark in shown)
-    return Table(title, (Column("file", is_text=True), *(column for column, _ in columns)), tuple(rows))
+    return Table(title, (Column("file", is_text=True), *(column for column, _ in columns)), tuple(rows), remark)
 
 
 _ERROR_NOTE = "± standard error by resampling chunks"
@@ -326,7 +333,9 @@ def _label(file: ReportedFile) -> str:
     return file.label or MISSING
 
 
-def _made_as(file: ReportedFile) -> str:
+def _made_as(report: Report, file: ReportedFile) -> str:
+    if file is report.base:
+        return f"base, dequantized from {report.base_was}" if report.base_was else "base"
     return ("stock" if file.is_stock else "recipe") + (", quantized twice" if file.is_requantized else "")
 
 

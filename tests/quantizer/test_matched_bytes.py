@@ -1,6 +1,7 @@
 """Which file beats which, and what a recipe did beyond buying bytes."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ def test_what_is_beaten_is_beaten_by_one_that_is_no_worse_in_anything(found):
 def test_the_front_falls_from_left_to_right(found):
     front = sorted({each for each, by in zip(found, dominators(found), strict=True) if by is None})
     assert front
-    assert all(left[1] > right[1] for left, right in zip(front, front[1:], strict=False))
+    assert all(left[1] > right[1] for left, right in pairwise(front))
 
 
 def test_between_stock_files_the_line_is_straight_in_the_logarithm():

@@ -76,7 +76,7 @@ def test_what_can_be_misunderstood_is_refused_with_its_place(text, words):
 
 
 def test_an_unknown_set_is_told_which_there_are(tmp_path):
-    with pytest.raises(RecipeError, match="one of .*smollm2"):
+    with pytest.raises(RecipeError, match=r"one of .*smollm2"):
         find_set("smollm3")
     with pytest.raises(RecipeError, match="cannot be read"):
         find_set(str(tmp_path / "none.toml"))
