@@ -39,7 +39,8 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 	$${CXX:-c++} --version || true; } 2> /dev/null | sha256sum | cut -c -16)
 WHEEL = $(CACHE)/wheels/$(KEY)
 
-.PHONY: help install bindings serve test test-oracles lint bench bench-families bench-parser soak fuzz test-container clean
+.PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-parser soak fuzz \
+	test-container clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +54,9 @@ serve: $(VENV)/install.stamp ## run the server; MODEL=, PORT= and ARGS= are opti
 
 test: $(VENV)/dev.stamp ## run the tests, except the slow ones; ARGS= goes to pytest
 	$(VENV)/bin/python -m pytest -m 'not slow' $(ARGS)
+
+test-quantizer: $(VENV)/dev.stamp ## a whole set from SmolLM2: files, a served tool call, the report in a browser; minutes
+	$(VENV)/bin/python -m pytest tests/quantizer/test_run.py -m slow $(ARGS)
 
 test-oracles: $(VENV)/dev.stamp ## compare with llama.cpp's own tools; TOOLS= is a folder with llama-quantize and llama-imatrix
 	FUNCTIONGATE_LLAMA_TOOLS='$(TOOLS)' $(VENV)/bin/python -m pytest tests/quantizer -m slow $(ARGS)

@@ -16,6 +16,8 @@ from quantizer.commands.inspect import inspect_model
 from quantizer.commands.plan import plan_model
 from quantizer.commands.quantize import dequantize_model, quantize_model
 from quantizer.commands.recipes import list_recipes
+from quantizer.commands.report import report_files
+from quantizer.commands.run import run_set
 from quantizer.commands.stats import stats
 from quantizer.errors import QuantizerError
 from server.errors import FunctionGateError
@@ -56,6 +58,8 @@ app.command("dequantize")(dequantize_model)
 app.command()(evaluate)
 app.command()(imatrix)
 app.command()(stats)
+app.command("report")(report_files)
+app.command("run")(run_set)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -6,7 +6,9 @@ it and kept; every number has its convention beside it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantizer.calibration import generate_dialogues, shipped_text
@@ -31,12 +33,12 @@ from quantizer.speed import measure_speed
 from quantizer.task_files import read_hellaswag, read_multiple_choice, read_winogrande
 from quantizer.tasks import TaskScore, score_blanks, score_choices
 from quantizer.toolcalls import score_tool_calls
+from server.cpu import describe_cpu
 from server.llama.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from quantizer.case_files import Case
     from quantizer.decisions import ExpectedDecision, ForcedCall
@@ -120,7 +122,8 @@ def evaluate(path: Path, reference: Path | None, choice: EvaluationChoice, means
         report["tool_calls"] = _measure_tool_calls(path, choice, means)
     if choice.with_speed:
         with means.bars("speed"):
-            report["speed"] = asdict(measure_speed(path, n_threads=means.n_threads))
+            speed = measure_speed(path, n_threads=means.n_threads)
+        report["speed"] = {**asdict(speed), "cpu": _cpu_name()}
     report["conventions"] = dict(CONVENTIONS)
     return report
 
@@ -139,7 +142,8 @@ def _measure_text(model: Model, reference: Path | None, choice: EvaluationChoice
         return {**_text_head(chunks), "ppl": asdict(found.estimate())}
     with means.bars("divergence") as progress:
         divergence = measure_divergence(model, expected, n_threads=means.n_threads, progress=progress)
-    return {**_text_head(expected.chunks), **_estimates(divergence.estimates())}
+    by_chunk = divergence.kld.mean(axis=1, dtype="f8").tolist()
+    return {**_text_head(expected.chunks), **_estimates(divergence.estimates()), "kld_by_chunk": by_chunk}
 
 
 def _chunks(model: Model, choice: EvaluationChoice) -> Chunks:
@@ -186,6 +190,12 @@ def _measure_task(model: Model, kind: str, path: Path, n_tasks: int | None, mean
             read = read_hellaswag if kind == "hellaswag" else read_multiple_choice
             score = score_choices(model, read(path, n_tasks), n_threads=means.n_threads, progress=progress)
     return _task_report(score)
+
+
+def _cpu_name() -> str | None:
+    """What the processor calls itself, where the kernel tells."""
+    found = re.search(r"model name\s*: (.*?)(?: flags\b| Features\b|$)", describe_cpu(Path("/")))
+    return found[1].strip() if found else None
 
 
 def _task_report(score: TaskScore) -> dict[str, Any]:

@@ -33,6 +33,8 @@ BUFFER_BYTES = 256 << 20  # rows held at once, so that memory does not follow th
 
 # Their quantizers look values up on a grid and abort the process where a number is none (`ggml-quants.c`).
 _ABORT_ON_NAN = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"})
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
+_BASE_TYPE = re.compile(r"[-.](f16|bf16|f32)$", re.IGNORECASE)
 _STEP = re.compile(r"\[ *(\d+)/ *(\d+)\] (\S+)")
 
 
@@ -52,6 +54,12 @@ class QuantizedModel:
     plan: Plan
     paths: tuple[Path, ...]
     is_kept: bool
+
+
+def file_name(model: Path, recipe: str) -> str:
+    """What the file of a recipe is called: the model's name without its own type, then the recipe's."""
+    stem = _PART.sub("", model.name.removesuffix(".gguf"))
+    return f"{_BASE_TYPE.sub('', stem)}-{recipe}.gguf"
 
 
 def quantize(

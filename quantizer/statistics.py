@@ -65,6 +65,19 @@ def tensor_statistics(imatrix: Imatrix) -> tuple[TensorStatistics, ...]:
     return tuple(sorted(found, key=lambda s: (s.kind, -s.total)))
 
 
+def recipe_statistics(imatrix: Imatrix) -> dict[str, dict[str, float]]:
+    """The statistics that recipes ask for, by name and tensor: `zd`, `cossim` and `energy`, which is Σ(Act²).
+
+    The first layer has none before it to be alike to, and so no `cossim`.
+    """
+    tensors = tensor_statistics(imatrix)
+    return {
+        "zd": {each.name: each.zd for each in tensors},
+        "cossim": {each.name: each.cosine for each in tensors if each.layer},
+        "energy": {each.name: each.total for each in tensors},
+    }
+
+
 def layer_statistics(tensors: Iterable[TensorStatistics]) -> tuple[LayerStatistics, ...]:
     """Statistics of every layer, in order."""
     by_layer: dict[int, list[TensorStatistics]] = {}

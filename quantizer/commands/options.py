@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,9 +54,6 @@ HeatMapOption = Annotated[
     Path | None, typer.Option(help="Draw bits by kind and layer to this .png or .svg (needs functiongate[report]).")
 ]
 
-_PART = re.compile(r"-\d{5}-of-\d{5}$")
-_BASE_TYPE = re.compile(r"[-.](f16|bf16|f32)$", re.IGNORECASE)
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -100,12 +96,6 @@ class Request:
             on_misaligned=self.on_misaligned or recipe.on_misaligned,
             on_missing_imatrix=self.on_missing_imatrix or recipe.on_missing_imatrix,
         )
-
-
-def file_name(model: Path, recipe: str) -> str:
-    """What the file of a recipe is called: the model's name without its own type, then the recipe's."""
-    stem = _PART.sub("", model.name.removesuffix(".gguf"))
-    return f"{_BASE_TYPE.sub('', stem)}-{recipe}.gguf"
 
 
 def _statistics(path: Path) -> Statistics:

@@ -20,13 +20,12 @@ from quantizer.commands.options import (
     RecipeNames,
     Request,
     StatisticsOption,
-    file_name,
 )
 from quantizer.commands.tables import size_text
 from quantizer.errors import PlanError
 from quantizer.hashing import files_sha256
 from quantizer.plan import Plan
-from quantizer.quantize import QuantizedModel, quantize
+from quantizer.quantize import QuantizedModel, file_name, quantize
 
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="The file to write, of one recipe.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads; 0 for all CPUs that this process may use.")]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from quantizer.groups import Group
+from quantizer.report_tables import Table as ReportTable
 
 
 def console() -> Console:
@@ -37,4 +39,14 @@ def group_table(groups: Iterable[Group], title: str, n_values: int) -> Table:
             f"{group.bits_per_weight:.2f}",
             ", ".join(f"{name} x{count}" for name, count in group.types.items()),
         )
+    return table
+
+
+def terminal_table(report_table: ReportTable) -> Table:
+    """A table of a report, without its notes; rows that another file beats are dim."""
+    table = Table(title=report_table.title, title_justify="left")
+    for column in report_table.columns:
+        table.add_column(escape(column.title), justify="left" if column.is_text else "right", no_wrap=True)
+    for row in report_table.rows:
+        table.add_row(*map(escape, row.cells), style="dim" if row.mark == "dominated" else None)
     return table

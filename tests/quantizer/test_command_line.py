@@ -8,8 +8,8 @@ import pytest
 from hand_made_imatrix import hand_made_imatrix, write_imatrix
 
 from quantizer.__main__ import run
-from quantizer.commands.options import file_name
 from quantizer.inventory import read_inventory
+from quantizer.quantize import file_name
 from server.version import functiongate_version
 
 
