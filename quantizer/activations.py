@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 
 class Entry(Protocol):
-    """One tensor's sums: `sums` of squared inputs, float32 `[n_matrices, row_length]`, and the `counts` of rows."""
+    """One tensor's sums: `sums` of squared inputs, `[n_matrices, row_length]`, and the `counts` of rows."""
 
     @property
-    def sums(self) -> NDArray[np.float32]: ...  # noqa: D102  described above
+    def sums(self) -> NDArray[np.floating]: ...  # noqa: D102  described above
 
     @property
-    def counts(self) -> NDArray[np.float32]: ...  # noqa: D102  described above
+    def counts(self) -> NDArray[np.number]: ...  # noqa: D102  described above
 
 
 class Imatrix(Protocol):

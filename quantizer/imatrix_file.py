@@ -246,7 +246,7 @@ def _entries(reader: _Reader, tensors: Mapping[str, NDArray[np.float32]]) -> dic
         n = np.rint(counts.astype(np.float64)).astype(np.int64)
         entries[name] = ImatrixEntry(sums, np.broadcast_to(n, (len(sums),)).copy(), means)
     if not entries:
-        raise reader.damaged("it has no entry")
+        raise FileFormatError(f"{reader.path} is no imatrix: it is a GGUF without sums of squares")
     return entries
 
 
