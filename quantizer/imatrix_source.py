@@ -21,6 +21,7 @@ from server.gguf_header import GgufHeader
 
 _MAX_DATASETS = 1024
 _SUMS, _COUNTS = ".in_sum2", ".counts"
+_MEANS = ".in_sum"  # what this package's own files have beside them; quantizing asks for squares only
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def read_imatrix_source(path: Path) -> ImatrixFile:
     chunk_count = header.metadata.get("imatrix.chunk_count")
     if datasets is None or not isinstance(chunk_count, int):
         raise FileFormatError(f"{path} is no imatrix: it has no imatrix.datasets and imatrix.chunk_count")
-    values = _values(path, header)
+    values = {name: value for name, value in _values(path, header).items() if not name.endswith(_MEANS)}
     entries = {
         name: _Entry(values[name + _SUMS], values[name + _COUNTS].reshape(-1))
         for name in (key.removesuffix(_SUMS) for key in values if key.endswith(_SUMS))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from quantizer.estimate import Estimate
 from quantizer.matched_bytes import Z
@@ -176,7 +178,7 @@ def _tasks(report: Report) -> Table | None:
     for name in names:
         kind, _, file = name.partition(":")
         note = f"{_tasks_of(report, name)} tasks of {file}; ± sqrt(p (1 - p) / (n - 1))"
-        columns.append((Column(Path(file).stem or kind, note), lambda f, name=name: _task(f, name)))
+        columns.append((Column(Path(file).stem or kind, note), partial(_task, name)))
     columns.append((Column("average", "of the tasks above, their errors taken for independent"), _task_average(names)))
     return _table("Benchmark tasks, %", report, columns)
 
@@ -339,7 +341,7 @@ def _made_as(report: Report, file: ReportedFile) -> str:
     return ("stock" if file.is_stock else "recipe") + (", quantized twice" if file.is_requantized else "")
 
 
-def _first(report: Report, part: str) -> Mapping[str, object] | None:
+def _first(report: Report, part: str) -> Mapping[str, Any] | None:
     """A part of the evaluation of the first file that has it: its conventions are all files'."""
     return next((found for f in (*report.files, report.base) if (found := f.evaluation.get(part))), None)
 
@@ -350,11 +352,10 @@ def _calls_right(file: ReportedFile) -> str:
 
 
 def _tasks_of(report: Report, name: str) -> int:
-    counts = (f.evaluation.get("tasks", {}).get(name, {}).get("n", 0) for f in (*report.files, report.base))
-    return max(counts)
+    return max(int(f.evaluation.get("tasks", {}).get(name, {}).get("n", 0)) for f in (*report.files, report.base))
 
 
-def _task(file: ReportedFile, name: str) -> str:
+def _task(name: str, file: ReportedFile) -> str:
     found = file.evaluation.get("tasks", {}).get(name)
     return with_error(Estimate(found["accuracy"], found["error"]), 2, scale=100) if found else MISSING
 
