@@ -116,6 +116,8 @@ def test_a_measure_that_is_added_is_the_only_one_made(small_set, means, wide, mo
     more = replace(small_set, evaluation=replace(small_set.evaluation, with_speed=True))
     run(more, wide, means)
     assert asked == [(False, 0, True)] * (1 + len(RECIPES))
+    run(small_set, wide, means)
+    assert "speed" not in json.loads((small_set.output / "tiny-Q4_0.evaluation.json").read_text())
     again = replace(small_set, evaluation=replace(small_set.evaluation, max_chunks=2))
     run(again, wide, means)
     assert asked[1 + len(RECIPES) :] == [(True, 0, False)] * len(RECIPES)
