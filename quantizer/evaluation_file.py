@@ -65,6 +65,8 @@ def evaluate_once(
     found = {**{what: kept[what] for what in _COMMON if keys}, "keys": keys, "tasks": {}}
     for name in keys:
         _copy(name, kept, found)
+    if keys and keys != kept["keys"]:
+        _write(target, found)
     for name, (part, key) in wanted.items():
         if name not in keys:
             measured = evaluate(path, reference, part, means)

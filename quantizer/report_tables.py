@@ -178,7 +178,7 @@ def _tasks(report: Report) -> Table | None:
     for name in names:
         kind, _, file = name.partition(":")
         note = f"{_tasks_of(report, name)} tasks of {file}; ± sqrt(p (1 - p) / (n - 1))"
-        columns.append((Column(Path(file).stem or kind, note), partial(_task, name=name)))
+        columns.append((Column(Path(file).stem or kind, note), partial(_task, name)))
     columns.append((Column("average", "of the tasks above, their errors taken for independent"), _task_average(names)))
     return _table("Benchmark tasks, %", report, columns)
 
@@ -352,11 +352,10 @@ def _calls_right(file: ReportedFile) -> str:
 
 
 def _tasks_of(report: Report, name: str) -> int:
-    counts = (f.evaluation.get("tasks", {}).get(name, {}).get("n", 0) for f in (*report.files, report.base))
-    return max(map(int, counts))
+    return max(int(f.evaluation.get("tasks", {}).get(name, {}).get("n", 0)) for f in (*report.files, report.base))
 
 
-def _task(file: ReportedFile, name: str) -> str:
+def _task(name: str, file: ReportedFile) -> str:
     found = file.evaluation.get("tasks", {}).get(name)
     return with_error(Estimate(found["accuracy"], found["error"]), 2, scale=100) if found else MISSING
 

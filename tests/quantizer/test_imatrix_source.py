@@ -8,6 +8,8 @@ from hand_made_imatrix import HandMadeEntry, HandMadeImatrix, hand_made_imatrix,
 
 from quantizer.activations import ImatrixFile
 from quantizer.errors import FileFormatError
+from quantizer.imatrix_file import Imatrix, ImatrixEntry
+from quantizer.imatrix_file import write_imatrix as write_collected
 from quantizer.imatrix_source import read_imatrix_source
 from quantizer.inventory import read_inventory
 
@@ -41,3 +43,13 @@ def test_counts_that_do_not_fit_are_refused(tmp_path):
     made = ImatrixFile(HandMadeImatrix({"blk.0.attn_q.weight": entry}), "x", "0" * 64)
     with pytest.raises(FileFormatError, match="do not fit"):
         read_imatrix_source(write_imatrix(made, tmp_path / "imatrix.gguf"))
+
+
+def test_our_own_imatrix_is_read_though_it_holds_more(tmp_path):
+    """Collected ones have the sums of inputs beside the sums of their squares."""
+    entry = ImatrixEntry(np.full((1, 4), 8.0), np.array([2]), np.ones((1, 4)))
+    path = tmp_path / "own.gguf"
+    write_collected(path, Imatrix({"blk.0.attn_q.weight": entry}, ("text",), 1, 8))
+    found = read_imatrix_source(path).imatrix
+    assert list(found.entries) == ["blk.0.attn_q.weight"]
+    assert found.weights("blk.0.attn_q.weight").tolist() == [4, 4, 4, 4]

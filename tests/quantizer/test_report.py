@@ -19,7 +19,7 @@ from quantizer.report_plot import colour, heat_maps, report_plots
 from quantizer.report_tables import report_tables
 
 TOKENS = "ab" * 32
-VOID = {"meta", "br", "line", "polyline", "circle", "rect"}
+VOID = {"meta", "line", "polyline"}
 
 
 def estimate(value, error=0.01):
