@@ -86,12 +86,16 @@ def test_without_tools_all_text_is_content(family_id, text):
 @ALL_FAMILIES
 @given(text=TEXTS)
 def test_no_word_of_a_text_is_lost(family_id, text):
-    """Every letter ends up in content, reasoning, a call's name or its arguments, in order or as call syntax."""
+    """Every letter ends up in content, reasoning, a call's name or its arguments, in order or as call syntax.
+
+    But for the last word, if the text ends inside the name of a call: a fragment of a name is nobody's.
+    """
     message = parse_output(family_id, text, TOOLS)
     told = (message.content or "") + (message.reasoning or "")
     told += "".join(call.name + call.arguments for call in message.tool_calls)
     n_infos = text.count("```text")  # a fence around calls vanishes, and with it the word that says what is in it
-    assert text.count("text") - n_infos <= told.count("text") <= text.count("text")
+    n_cut = int(text.endswith("text"))
+    assert text.count("text") - n_infos - n_cut <= told.count("text") <= text.count("text")
 
 
 @ALL_FAMILIES
