@@ -191,3 +191,12 @@ def test_the_peak_of_a_process_is_its_own():
     assert 10**6 < peak_rss(os.getpid()) < 10**11
     with pytest.raises(StartupError, match="no process"):
         peak_rss(2**22 + 1)
+
+
+def test_a_plot_names_workloads_and_servers(tmp_path):
+    from server.bench.plot import plot
+
+    summary = summarise([Round((Sample(0.5, 1.0, [0.1], 10, 0, 5),), 1.0, None)], None)
+    plot([("agent", {"ours": summary, "theirs": summary})], tmp_path / "plot.svg")
+    drawn = (tmp_path / "plot.svg").read_text()
+    assert all(f"<!-- {name} -->" in drawn for name in ("agent", "ours", "theirs"))
