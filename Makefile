@@ -35,7 +35,7 @@ NO_PYTHON = no Python >= 3.11 with venv on the PATH (Debian, Ubuntu: apt-get ins
 BINDINGS = $(shell sed -n 's/.*"\(llama-cpp-python==[^"]*\)".*/\1/p' pyproject.toml)
 CPU = $(if $(PORTABLE),,$(shell grep -E -m 1 '^(flags|Features)' /proc/cpuinfo))
 FLAGS = $(if $(PORTABLE),GGML_NATIVE=OFF GGML_BACKEND_DL=ON GGML_CPU_ALL_VARIANTS=ON)
-KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; cat server/llama/bindings.cmake; \
+KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; cat server/llama/bindings.cmake server/llama/kernels/*; \
 	$${CXX:-c++} --version || true; } 2> /dev/null | sha256sum | cut -c -16)
 WHEEL = $(CACHE)/wheels/$(KEY)
 

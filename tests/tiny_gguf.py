@@ -35,6 +35,7 @@ def write_tiny_gguf(
     chat_template: str | None = CHAT_TEMPLATE,
     n_embd: int = N_EMBD,
     n_ff: int = N_FF,
+    n_kv_head: int = N_HEAD,
     is_tied: bool = False,
 ) -> Path:
     """Write the model to `path` (about 0.5 MB) and return it. The same arguments give the same bytes.
@@ -42,10 +43,10 @@ def write_tiny_gguf(
     With `n_embd` and `n_ff` of 256 and 512 (about 5 MB) the rows are whole blocks of any type.
     """
     tokens, types = _vocabulary()
-    tensors = _tensors(len(tokens), np.random.default_rng(seed), n_embd, n_ff)
+    tensors = _tensors(len(tokens), np.random.default_rng(seed), n_embd, n_ff, n_kv_head)
     if is_tied:
         del tensors["output.weight"]
-    described = _metadata(tokens, types, n_embd, n_ff)
+    described = _metadata(tokens, types, n_embd, n_ff, n_kv_head)
     if chat_template is not None:
         described["tokenizer.chat_template"] = chat_template
     metadata = [_entry(key, value) for key, value in described.items()]
@@ -71,10 +72,13 @@ def _vocabulary() -> tuple[list[str], list[int]]:
         types.append(kind)
     tokens += ["ab", LONG_PIECE, "▁"]
     types += [NORMAL, NORMAL, NORMAL]
+    padding = -len(tokens) % 8  # as real vocabularies are: kernels take eight rows at a time
+    tokens += [f"<unused{i}>" for i in range(padding)]
+    types += [NORMAL] * padding
     return tokens, types
 
 
-def _metadata(tokens: list[str], types: list[int], n_embd: int, n_ff: int) -> dict[str, object]:
+def _metadata(tokens: list[str], types: list[int], n_embd: int, n_ff: int, n_kv_head: int) -> dict[str, object]:
     return {
         "general.architecture": "llama",
         "general.name": "tiny",
@@ -84,7 +88,7 @@ def _metadata(tokens: list[str], types: list[int], n_embd: int, n_ff: int) -> di
         "llama.block_count": N_LAYER,
         "llama.feed_forward_length": n_ff,
         "llama.attention.head_count": N_HEAD,
-        "llama.attention.head_count_kv": N_HEAD,
+        "llama.attention.head_count_kv": n_kv_head,
         "llama.attention.layer_norm_rms_epsilon": 1e-5,
         "llama.rope.dimension_count": n_embd // N_HEAD,
         "tokenizer.ggml.model": "llama",
@@ -99,7 +103,7 @@ def _metadata(tokens: list[str], types: list[int], n_embd: int, n_ff: int) -> di
     }
 
 
-def _tensors(n_vocab: int, rng: np.random.Generator, n_embd: int, n_ff: int) -> dict[str, np.ndarray]:
+def _tensors(n_vocab: int, rng: np.random.Generator, n_embd: int, n_ff: int, n_kv_head: int) -> dict[str, np.ndarray]:
     def weight(*shape: int) -> np.ndarray:
         return rng.normal(0.0, 0.3, shape).astype(np.float32)
 
@@ -107,8 +111,9 @@ def _tensors(n_vocab: int, rng: np.random.Generator, n_embd: int, n_ff: int) -> 
     tensors = {"token_embd.weight": weight(n_vocab, n_embd)}
     for i in range(N_LAYER):
         tensors[f"blk.{i}.attn_norm.weight"] = ones
-        for part in ("q", "k", "v", "output"):
-            tensors[f"blk.{i}.attn_{part}.weight"] = weight(n_embd, n_embd)
+        n_embd_kv = n_embd // N_HEAD * n_kv_head
+        for part, width in (("q", n_embd), ("k", n_embd_kv), ("v", n_embd_kv), ("output", n_embd)):
+            tensors[f"blk.{i}.attn_{part}.weight"] = weight(width, n_embd)
         tensors[f"blk.{i}.ffn_norm.weight"] = ones
         tensors[f"blk.{i}.ffn_gate.weight"] = weight(n_ff, n_embd)
         tensors[f"blk.{i}.ffn_up.weight"] = weight(n_ff, n_embd)

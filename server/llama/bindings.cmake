@@ -17,3 +17,22 @@ set(CMAKE_INSTALL_LIBDIR llama_cpp/lib)
 set(CMAKE_INSTALL_BINDIR llama_cpp/lib)
 set(CMAKE_INSTALL_INCLUDEDIR llama_cpp/include)
 set(CMAKE_INSTALL_RPATH "$ORIGIN")
+
+# Kernels of our own for what decides here, a few rows at once: ggml's file of operations calls them in place of its own,
+# which they fall back to. The targets, one for each CPU variant, are known when all directories were read.
+function(functiongate_kernels)
+    set(ggml ${CMAKE_SOURCE_DIR}/vendor/llama.cpp/ggml/src)
+    file(GLOB kernels ${FUNCTIONGATE_KERNELS}/*.cpp)
+    get_property(targets DIRECTORY ${ggml} PROPERTY BUILDSYSTEM_TARGETS)
+    list(FILTER targets INCLUDE REGEX "^ggml-cpu")
+    foreach(target IN LISTS targets)
+        target_sources(${target} PRIVATE ${kernels})
+    endforeach()
+    set_source_files_properties(${ggml}/ggml-cpu/ggml-cpu.c DIRECTORY ${ggml} PROPERTIES COMPILE_DEFINITIONS
+        "ggml_compute_forward_flash_attn_ext=functiongate_attention;ggml_compute_forward_mul_mat_tiled=functiongate_matmul")
+endfunction()
+
+set(FUNCTIONGATE_KERNELS ${CMAKE_CURRENT_LIST_DIR}/kernels)
+if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+    cmake_language(DEFER CALL functiongate_kernels)
+endif()

@@ -1,0 +1,75 @@
+"""Products of weights in blocks of 32, a kernel of our own, against the same weights as plain numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tiny_gguf
+
+pytest.importorskip("llama_cpp", reason="the bindings are not built")
+
+from quantizer.inventory import read_inventory
+from quantizer.plan import make_plan
+from quantizer.quantize import quantize
+from quantizer.recipe_file import find_recipes
+from server.llama.batch import Batch
+from server.llama.context import Context, DecodeStatus
+from server.llama.model import Model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = (1, 2, 3, 4, 5, 8, 11, 64, 97)
+N_EMBD, N_FF = 96, 1120  # rows of three blocks; of 35: a chunk of 32 and a rest
+
+
+def make(source: Path, recipe: str, target: Path) -> Path:
+    plan = make_plan(find_recipes(recipe)[0], read_inventory(source), allow_requantize=True)
+    (path,) = quantize(plan, target).paths
+    return path
+
+
+def first_rows(path: Path, n_threads: int) -> dict[int, np.ndarray]:
+    """The logits of one token, by how many were decoded with it in one batch."""
+    tokens = np.random.default_rng(0).integers(3, 259, 128)
+    found = {}
+    with Model(path) as model, Context(model, n_ctx=128, n_batch=128, n_threads=n_threads) as context:
+        batch = Batch(128, 1, context.n_vocab)
+        for n in ROWS:
+            batch.clear()
+            wanted = np.zeros(n, dtype=bool)
+            wanted[0] = True
+            batch.add(tokens[:n], 0, 0, wants_logits=wanted)
+            assert context.decode(batch) is DecodeStatus.OK
+            found[n] = context.logits(0).copy()
+            context.clear()
+        batch.close()
+    return found
+
+
+@pytest.fixture(scope="module", params=["Q4_1", "Q5_0", "Q5_1", "Q8_0"])
+def quantized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    source = tiny_gguf.write_tiny_gguf(folder / "tiny.gguf", n_embd=N_EMBD, n_ff=N_FF, chat_template=None)
+    made = make(source, request.param, folder / "quantized.gguf")
+    assert request.param in {tensor.type.name for tensor in read_inventory(made).tensors}
+    return made
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_a_product_has_the_same_bits_however_many_rows_there_are(quantized: Path, n_threads: int) -> None:
+    alone, *beside_others = first_rows(quantized, n_threads).values()
+
+    assert all(np.array_equal(alone, row) for row in beside_others)
+
+
+def test_a_product_is_that_of_the_weights_as_plain_numbers(quantized: Path) -> None:
+    plain = make(quantized, "F16", quantized.with_name("plain.gguf"))
+    ours, expected = first_rows(quantized, 2), first_rows(plain, 2)
+
+    for n in ROWS:
+        # The batch is quantized to bytes in one of them: half of 1/127 of a block's largest value.
+        assert np.corrcoef(ours[n], expected[n])[0, 1] > 0.999
+        assert np.abs(ours[n] - expected[n]).max() < 0.05 * np.abs(expected[n]).max()
