@@ -59,7 +59,7 @@ test-quantizer: $(VENV)/dev.stamp ## a whole set from SmolLM2: files, a served t
 	$(VENV)/bin/python -m pytest tests/quantizer/test_run.py -m slow $(ARGS)
 
 test-oracles: $(VENV)/dev.stamp ## compare with llama.cpp's own tools; TOOLS= is a folder with llama-quantize and llama-imatrix
-	FUNCTIONGATE_LLAMA_TOOLS='$(TOOLS)' $(VENV)/bin/python -m pytest tests/quantizer -m slow $(ARGS)
+	FUNCTIONGATE_KERNELS=0 FUNCTIONGATE_LLAMA_TOOLS='$(TOOLS)' $(VENV)/bin/python -m pytest tests/quantizer -m slow $(ARGS)
 
 lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 	$(VENV)/bin/ruff format --check .

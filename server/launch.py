@@ -116,7 +116,8 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     file_hash = model_hash(path, cache_dir)
     watch = ThrottleWatch()
     try:
-        setting = choose_setting(config, tuning_file(config, cache_dir, file_hash, library().build_info()))
+        tuning = tuning_file(config, cache_dir, file_hash, library().build_info())
+        setting = choose_setting(config, tuning, has_kernels=library().has_kernels)
         weights = Model(path, repack=setting.repack, verbose=config.verbose)
     except LlamaError as error:
         raise StartupError(f"cannot load {path}: {error}") from error

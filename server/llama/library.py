@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from server.llama.errors import LibraryError
 class Library:
     """The loaded bindings. `c` is the `llama_cpp` module: raw functions, one for each function of llama.h.
 
-    Raises `LibraryError` if the bindings cannot be imported or no CPU backend can be registered.
+    `has_kernels` is whether ggml was built with the products of `kernels/` for this processor and the environment does
+    not turn them off. Raises `LibraryError` if the bindings cannot be imported or no CPU backend can be registered.
     """
 
     def __init__(self) -> None:
@@ -33,6 +36,7 @@ class Library:
         # libc's getpid ignores its arguments: a silent log that never takes the GIL, from whatever thread.
         self._silence = ctypes.cast(ctypes.CDLL(None).getpid, llama_cpp.llama_log_callback)
         self.set_verbose(verbose=False)
+        self.has_kernels = self._finds_kernels()
         self.c.llama_backend_init()
         if not self._has_cpu_backend():
             self._load_cpu_variants()
@@ -47,9 +51,10 @@ class Library:
         return str(self.c.llama_print_system_info().decode("utf-8", "replace"))
 
     def build_info(self) -> str:
-        """The versions of the bindings and of llama.cpp."""
+        """The versions of the bindings and of llama.cpp, and whether kernels of our own round otherwise."""
         version = self.c.llama_version().decode("utf-8", "replace")
-        return f"llama-cpp-python {self.c.__version__}, llama.cpp {version}"
+        kernels = ", own kernels" if self.has_kernels else ""
+        return f"llama-cpp-python {self.c.__version__}, llama.cpp {version}{kernels}"
 
     def function(self, name: str, argtypes: list[Any], restype: Any) -> Any:
         """An exported function that the bindings do not declare, ggml's among them, out of libllama's own copies.
@@ -58,6 +63,13 @@ class Library:
         """
         prototype = ctypes.CFUNCTYPE(restype, *argtypes)
         return prototype((name, self._handle))
+
+    def _finds_kernels(self) -> bool:
+        # In the files: with a backend for each CPU generation no handle leads to the one that is loaded.
+        if os.environ.get("FUNCTIONGATE_KERNELS") == "0" or platform.machine().lower() not in ("x86_64", "amd64"):
+            return False
+        folder = Path(self._handle._name).parent  # noqa: SLF001 - ctypes keeps the path nowhere else
+        return any(b"functiongate_matmul" in file.read_bytes() for file in folder.glob("*ggml-cpu*"))
 
     def _has_cpu_backend(self) -> bool:
         count = self._handle.ggml_backend_dev_count

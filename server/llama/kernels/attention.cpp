@@ -12,6 +12,8 @@
 // else: not on the rows beside it. Thread t adds the tiles t, t + n, t + 2n, ... and the sums of the threads are added
 // in their order.
 
+#include "switch.h"
+
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
@@ -369,7 +371,7 @@ extern "C" void functiongate_attention(const ggml_compute_params * params, ggml_
 
 void functiongate_attention(const ggml_compute_params * params, ggml_tensor * dst) {
     Attention attention(params, dst);
-    if (attention.suits()) {
+    if (functiongate_kernels_are_on() && attention.suits()) {
         attention.run();
     } else {
         ggml_compute_forward_flash_attn_ext(params, dst);
