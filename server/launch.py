@@ -117,7 +117,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     watch = ThrottleWatch()
     try:
         tuning = tuning_file(config, cache_dir, file_hash, library().build_info())
-        setting = choose_setting(config, tuning, has_kernels=library().has_kernels)
+        setting = choose_setting(config, tuning)
         weights = Model(path, repack=setting.repack, verbose=config.verbose)
     except LlamaError as error:
         raise StartupError(f"cannot load {path}: {error}") from error

@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 _ROOT = Path("/")
 
 
-def default_setting(config: Config, *, has_kernels: bool) -> Setting:
-    """The setting without a tuning. Weights are not repacked where there are kernels for them as they are."""
+def default_setting(config: Config) -> Setting:
+    """The setting without a tuning."""
     n_threads = choose_threads(config.threads)
-    return Setting(n_threads, n_threads, repack=not has_kernels)
+    return Setting(n_threads, n_threads)
 
 
 def tuning_file(config: Config, cache_dir: Path, model_hash: str, build: str) -> TuningFile:
@@ -34,10 +34,10 @@ def tuning_file(config: Config, cache_dir: Path, model_hash: str, build: str) ->
     return TuningFile.of(cache_dir, model_hash=model_hash, machine=machine)
 
 
-def choose_setting(config: Config, tuning: TuningFile, *, has_kernels: bool) -> Setting:
+def choose_setting(config: Config, tuning: TuningFile) -> Setting:
     """The tuned setting if there is one, with what the configuration demands in its place."""
     tuned = tuning.read()
-    setting = tuned or default_setting(config, has_kernels=has_kernels)
+    setting = tuned or default_setting(config)
     if config.threads:
         setting = dataclasses.replace(setting, n_threads=config.threads, n_threads_batch=config.threads)
     if config.flash_attn != "auto":

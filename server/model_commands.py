@@ -47,8 +47,7 @@ def tune(
     def report(outcome: Outcome) -> None:
         console.print(f"{_describe(outcome.setting)}: {_rates(outcome)}, {100 * outcome.cost:.0f} % of the default")
 
-    default = default_setting(config, has_kernels=library().has_kernels)
-    best = find(default, len(os.sched_getaffinity(0)), lambda one: _try(path, one), report)
+    best = find(default_setting(config), len(os.sched_getaffinity(0)), lambda one: _try(path, one), report)
     cache = config.cache_dir or cache_directory()
     file = tuning_file(config, cache, model_hash(path, cache), library().build_info())
     file.write(best.setting)

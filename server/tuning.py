@@ -83,7 +83,7 @@ def _turns(default: Setting, max_threads: int) -> Iterator[dict[str, Any]]:
             yield {"n_threads_batch": n}
     yield from ({"flash_attn": mode} for mode in ("on", "off"))
     yield from ({"n_ubatch": n} for n in (128, 256))
-    yield {"repack": not default.repack}
+    yield {"repack": False}
 
 
 def _cost(rates: Rates) -> float:

@@ -29,7 +29,9 @@ function(functiongate_kernels)
         target_sources(${target} PRIVATE ${kernels})
     endforeach()
     set_source_files_properties(${ggml}/ggml-cpu/ggml-cpu.c DIRECTORY ${ggml} PROPERTIES COMPILE_DEFINITIONS
-        "ggml_compute_forward_flash_attn_ext=functiongate_attention;ggml_compute_forward_mul_mat_tiled=functiongate_matmul")
+        "ggml_compute_forward_flash_attn_ext=functiongate_attention;\
+ggml_compute_forward_mul_mat_tiled=functiongate_matmul;\
+ggml_cpu_extra_compute_forward=functiongate_rearranged")
 endfunction()
 
 set(FUNCTIONGATE_KERNELS ${CMAKE_CURRENT_LIST_DIR}/kernels)

@@ -5,8 +5,8 @@
 // batch, as lanes beside each other, and a product of bytes adds to eight sums that need no adding up afterwards.
 //
 // Knows ggml's blocks, its threads and its scratch memory; nothing of models. It stands before ggml's own tiled
-// product and calls that for the rest: see bindings.cmake. Weights that ggml rearranged while it loaded them never come
-// here, so the model is loaded without that.
+// product, and before what ggml does with weights that it rearranged as it loaded them, and calls those for the rest: see
+// bindings.cmake.
 //
 // The law: a product depends on its own row of the batch and its own weights only, not on the rows beside it: whole
 // numbers for each scale, then scales in their order, whether there is one row or five hundred. Of types in blocks of
@@ -20,10 +20,16 @@
 #include "ggml-cpu.h"
 #include "ggml.h"
 #include "quants.h"
+#include "ggml-backend-impl.h"
+#include "traits.h"
 #include "tiled/tiled.h"
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+
+// From repack.h, which declares ggml's blocks in a way that quants.h does not bear.
+ggml_backend_buffer_type_t ggml_backend_cpu_repack_buffer_type(void);
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include <immintrin.h>
@@ -248,6 +254,19 @@ struct Q6_K : WithoutFloor {
     }
 };
 
+// Eight rows of Q4_K as ggml rearranges them for AVX2: eight bytes of each row in turn, and the scales and floors of the
+// eight rows in the twelve bytes that one row's had.
+struct Q4_Kx8 {
+    ggml_half d[LANES], dmin[LANES];
+    uint8_t   scales[8][12];
+    uint8_t   qs[16][LANES][8];
+};
+
+struct RearrangedQ4_K : WithFloor {
+    using block = Q4_Kx8;
+    static constexpr int parts = 8, halves = 1, offset = 0, least = 2, most = 1 << 30;
+};
+
 // One chunk of eight rows of weights: byte 4 * lane + i of a quad is value 4 * quad + i of that lane's row.
 struct Panel {
     alignas(32) int8_t  bytes[BLOCKS][QUADS][LANES * 4];
@@ -288,6 +307,58 @@ inline void ask_for_next(const char * rows, size_t stride, int64_t block, int pa
     }
 }
 
+inline __m256 wide(const ggml_half halves[LANES]) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(halves)));
+}
+
+inline __m256 numbers(uint32_t low, uint32_t high) {
+    const auto both = static_cast<int64_t>(low | static_cast<uint64_t>(high) << 32);
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(both)));
+}
+
+inline void put_start(Panel & panel, int place, __m256i sum) {
+    const __m256i start = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sum, 7));
+    _mm256_store_si256(reinterpret_cast<__m256i *>(panel.start[place]), start);
+}
+
+// Of eight rows' eight bytes the first four, or the last, of each row.
+template <int QUAD>
+inline __m256i quad_of(__m256i rows_to_3, __m256i rows_to_7) {
+    const __m256 mixed = _mm256_shuffle_ps(_mm256_castsi256_ps(rows_to_3), _mm256_castsi256_ps(rows_to_7), QUAD ? 0xDD : 0x88);
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(mixed), 0xD8);
+}
+
+inline void unpack_rearranged(const Q4_Kx8 & block, int b, Panel & panel) {
+    constexpr uint32_t SIX = 0x3f3f3f3f, FOUR = 0x0f0f0f0f, TWO = 0x03030303;
+    const __m256 d    = wide(block.d);
+    const __m256 down = _mm256_sub_ps(_mm256_setzero_ps(), wide(block.dmin));
+    for (int part = 0; part < 8; part++) {
+        uint32_t packed[3];
+        std::memcpy(packed, block.scales[part], sizeof packed);
+        const uint32_t more_scales = (packed[2] & FOUR) | (((packed[0] >> 6) & TWO) << 4);
+        const uint32_t more_floors = ((packed[2] >> 4) & FOUR) | (((packed[1] >> 6) & TWO) << 4);
+        _mm256_store_ps(panel.scale[b + part], _mm256_mul_ps(numbers(packed[0] & SIX, more_scales), d));
+        _mm256_store_ps(panel.floor[b + part], _mm256_mul_ps(numbers(packed[1] & SIX, more_floors), down));
+    }
+    for (int pair = 0; pair < 4; pair++) {
+        for (int high = 0; high < 2; high++) {
+            const int part = b + 2 * pair + high;
+            __m256i   sum  = _mm256_setzero_si256();
+            for (int group = 0; group < 4; group++) {
+                const uint8_t * from = block.qs[4 * pair + group][0];
+                const __m256i   one  = low_bits(_mm256_srli_epi16(load(from), 4 * high), 15);
+                const __m256i   two  = low_bits(_mm256_srli_epi16(load(from + 32), 4 * high), 15);
+                const __m256i   quads[2] = { quad_of<0>(one, two), quad_of<1>(one, two) };
+                for (int i = 0; i < 2; i++) {
+                    _mm256_store_si256(reinterpret_cast<__m256i *>(panel.bytes[part][2 * group + i]), quads[i]);
+                    sum = add_products(sum, _mm256_set1_epi8(1), quads[i]);
+                }
+            }
+            put_start(panel, part, sum);
+        }
+    }
+}
+
 template <class Block>
 inline void rows_at(const char * rows, size_t stride, int64_t block, const Block * found[LANES]) {
     for (int lane = 0; lane < LANES; lane++) {
@@ -324,10 +395,16 @@ void unpack(const char * rows, size_t stride, int64_t first, int n, Panel & pane
                     _mm256_store_si256(reinterpret_cast<__m256i *>(panel.bytes[b + part][quad]), r[quad]);
                     sum = add_products(sum, _mm256_set1_epi8(1), r[quad]);
                 }
-                sum = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sum, 7));
-                _mm256_store_si256(reinterpret_cast<__m256i *>(panel.start[(b + part) * halves + half]), sum);
+                put_start(panel, (b + part) * halves + half, sum);
             }
         }
+    }
+}
+
+template <>
+void unpack<RearrangedQ4_K>(const char * rows, size_t, int64_t first, int n, Panel & panel) {
+    for (int b = 0; b < n; b += RearrangedQ4_K::parts) {
+        unpack_rearranged(reinterpret_cast<const Q4_Kx8 *>(rows)[(first + b) / RearrangedQ4_K::parts], b, panel);
     }
 }
 
@@ -452,10 +529,11 @@ template <class Type>
 class Product {
   public:
     using input = typename Type::input;
+    static constexpr bool IS_REARRANGED = std::is_same_v<Type, RearrangedQ4_K>;
 
     Product(const ggml_compute_params * params, ggml_tensor * dst)
         : params(params), weights(dst->src[0]), batch(dst->src[1]), dst(dst), n_blocks(weights->ne[0] / BLOCK),
-          n_rows(batch->ne[1]), is_direct(n_rows < WIDTH) {}
+          n_rows(batch->ne[1]), is_direct(!IS_REARRANGED && n_rows < WIDTH) {}
 
     bool suits() const {
         return (EXACT_FOR_BYTES || Type::offset < 128) && weights->ne[1] % LANES == 0
@@ -534,10 +612,12 @@ class Product {
     }
 
     void fill_directly(int64_t first, const Totals (*totals)[LONGEST]) const {
-        const auto multiplied = n_rows == 1 ? multiply_directly<Type, 1>
-                              : n_rows == 2 ? multiply_directly<Type, 2>
-                                            : multiply_directly<Type, 3>;
-        multiplied(rows_from(first), weights->nb[1], inputs(), totals, n_blocks, out(first, 0), n_out());
+        if constexpr (!IS_REARRANGED) {
+            const auto multiplied = n_rows == 1 ? multiply_directly<Type, 1>
+                                  : n_rows == 2 ? multiply_directly<Type, 2>
+                                                : multiply_directly<Type, 3>;
+            multiplied(rows_from(first), weights->nb[1], inputs(), totals, n_blocks, out(first, 0), n_out());
+        }
     }
 
     const char * rows_from(int64_t first) const {
@@ -588,6 +668,17 @@ bool multiplied_here(const ggml_compute_params * params, ggml_tensor * dst) {
     }
 }
 
+bool multiplied_rearranged(const ggml_compute_params * params, ggml_tensor * dst) {
+#ifdef GGML_USE_CPU_REPACK
+    const ggml_tensor * weights = dst->src[0];
+    return dst->op == GGML_OP_MUL_MAT && weights->type == GGML_TYPE_Q4_K && weights->buffer
+        && weights->buffer->buft == ggml_backend_cpu_repack_buffer_type() && is_plain(params, dst)
+        && multiplied<RearrangedQ4_K>(params, dst);
+#else
+    return false;
+#endif
+}
+
 }  // namespace
 
 #else
@@ -595,6 +686,7 @@ bool multiplied_here(const ggml_compute_params * params, ggml_tensor * dst) {
 namespace {
 
 bool multiplied_here(const ggml_compute_params *, ggml_tensor *) { return false; }
+bool multiplied_rearranged(const ggml_compute_params *, ggml_tensor *) { return false; }
 
 }  // namespace
 
@@ -604,4 +696,11 @@ extern "C" bool functiongate_matmul(const ggml_compute_params * params, ggml_ten
 
 bool functiongate_matmul(const ggml_compute_params * params, ggml_tensor * dst) {
     return (functiongate_kernels_are_on() && multiplied_here(params, dst)) || ggml_compute_forward_mul_mat_tiled(params, dst);
+}
+
+extern "C" bool functiongate_rearranged(ggml_compute_params * params, ggml_tensor * dst);
+
+bool functiongate_rearranged(ggml_compute_params * params, ggml_tensor * dst) {
+    return (functiongate_kernels_are_on() && multiplied_rearranged(params, dst))
+        || ggml_cpu_extra_compute_forward(params, dst);
 }
