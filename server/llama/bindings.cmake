@@ -25,6 +25,7 @@ function(functiongate_kernels)
     file(GLOB kernels ${FUNCTIONGATE_KERNELS}/*.cpp)
     get_property(targets DIRECTORY ${ggml} PROPERTY BUILDSYSTEM_TARGETS)
     list(FILTER targets INCLUDE REGEX "^ggml-cpu")
+    list(FILTER targets EXCLUDE REGEX "-feats$")  # what asks the processor for its features
     foreach(target IN LISTS targets)
         target_sources(${target} PRIVATE ${kernels})
     endforeach()

@@ -41,7 +41,7 @@ def first_rows(path: Path, n_threads: int, *, repack: bool = False) -> dict[int,
         for n in ROWS:
             batch.clear()
             wanted = np.zeros(n, dtype=bool)
-            wanted[0] = True
+            wanted[[0, -1]] = True  # of one row wanted the last layer would be computed for one row alone
             batch.add(tokens[:n], 0, 0, wants_logits=wanted)
             assert context.decode(batch) is DecodeStatus.OK
             found[n] = context.logits(0).copy()
