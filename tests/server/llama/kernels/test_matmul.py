@@ -36,7 +36,10 @@ def first_rows(path: Path, n_threads: int, *, repack: bool = False) -> dict[int,
     """The logits of one token, by how many were decoded with it in one batch."""
     tokens = np.random.default_rng(0).integers(3, 259, 128)
     found = {}
-    with Model(path, repack=repack) as model, Context(model, n_ctx=128, n_batch=128, n_threads=n_threads) as context:
+    with (
+        Model(path, repack=repack) as model,
+        Context(model, n_ctx=128, n_batch=128, n_threads=n_threads, n_outputs_max=2) as context,
+    ):
         batch = Batch(128, 1, context.n_vocab)
         for n in ROWS:
             batch.clear()
