@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -318,3 +322,15 @@ def test_random_edits_of_memory_agree_with_a_list_of_tokens(
                 with Context(model, n_ctx=512, n_batch=512, n_seq_max=1, n_threads=1) as fresh:
                     # one wrong token moves a logit by more than 1, F16 memory cut otherwise by 0.02
                     np.testing.assert_allclose(row, decode(fresh, 0, 0, [*tokens, 3]), atol=0.1)
+
+
+@pytest.mark.parametrize(("setting", "expected"), [("1", platform.machine() in ("x86_64", "AMD64")), ("0", False)])
+def test_the_environment_turns_the_kernels_of_our_own_off(setting: str, expected: bool) -> None:
+    """And what was computed with them is known by the name of its build: it is rounded otherwise."""
+    code = "from server.llama.library import library; print(library().has_kernels, library().build_info())"
+    environment = {**os.environ, "FUNCTIONGATE_KERNELS": setting}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert found.startswith(f"{expected} ")
+    assert ("own kernels" in found) == expected
