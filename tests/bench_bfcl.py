@@ -144,6 +144,7 @@ def main(  # noqa: PLR0917  typer calls it by name
     choice: Annotated[str, typer.Option(help="tool_choice: auto or required.")] = "auto",
     category: Annotated[list[str] | None, typer.Option(help="A BFCL category; may be given often.")] = None,
     call_bias: Annotated[float | None, typer.Option(help="Sent with every request if given.")] = None,
+    one_call: Annotated[bool, typer.Option(help="Send parallel_tool_calls false.")] = False,
     count: Annotated[int, typer.Option(help="The first so many cases of each category.")] = 25,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the counts here.")] = None,
     show_wrong: Annotated[bool, typer.Option(help="Print the answers that are not right.")] = False,
@@ -154,6 +155,7 @@ def main(  # noqa: PLR0917  typer calls it by name
     checker = Checker(root)
     results: dict[str, dict[str, float]] = {}
     options = {"tool_choice": choice} | ({} if call_bias is None else {"call_bias": call_bias})
+    options |= {"parallel_tool_calls": False} if one_call else {}
     with httpx.Client(base_url=url, timeout=600) as client:
         model = client.get("models").raise_for_status().json()["data"][0]["id"]
         for name in category or ["simple_python", "multiple", "live_simple", "irrelevance"]:

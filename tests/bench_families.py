@@ -3,7 +3,8 @@
     python tests/bench_families.py model.gguf --count 5
 
 The model need not know the format: its grammar does. Fails if any arguments do not parse or do not fit their schema, or
-if an answer is no call. Accuracy is printed for curiosity: a model is at its best in its own tongue.
+if an answer is no call. One call is wanted and allowed: in a strange tongue a model repeats its call until it is cut.
+Accuracy is printed for curiosity: a model is at its best in its own.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def main(
                 url = f"http://127.0.0.1:{port}"
                 wait_until_ready(url, server)
                 counts_file = Path(scratch) / "counts.json"
-                bench_bfcl(f"{url}/v1", "required", ["simple_python"], count=count, json_file=counts_file)
+                bench_bfcl(
+                    f"{url}/v1", "required", ["simple_python"], one_call=True, count=count, json_file=counts_file
+                )
                 counts = json.loads(counts_file.read_text())["categories"]["simple_python"]
             finally:
                 server.terminate()

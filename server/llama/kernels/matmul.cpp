@@ -10,7 +10,7 @@
 //
 // The law: a product depends on its own row of the batch and its own weights only, not on the rows beside it: whole
 // numbers for each scale, then scales in their order, whether there is one row or five hundred. Of types in blocks of
-// 256 ggml multiplies one row, and from forty on, and rounds otherwise: there its kernels are the faster ones.
+// 256 ggml multiplies up to three rows, and from forty on, and rounds otherwise: there its kernels are the faster ones.
 //
 // FUNCTIONGATE_KERNELS=0 in the environment leaves everything to ggml, for figures to compare with llama.cpp's.
 
@@ -26,7 +26,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 
 // From repack.h, which declares ggml's blocks in a way that quants.h does not bear.
 ggml_backend_buffer_type_t ggml_backend_cpu_repack_buffer_type(void);
@@ -192,7 +191,7 @@ struct IQ4_NL : Legacy<block_iq4_nl>, WithoutFloor {
 template <class Block>
 struct SixBitScales : WithFloor {
     using block = Block;
-    static constexpr int parts = 8, halves = 1, offset = 0, least = 2, most = 39;
+    static constexpr int parts = 8, halves = 1, offset = 0, least = 4, most = 39;
 
     static void scales(const block * const rows[LANES], __m256 * scale, __m256 * floor) {
         constexpr uint32_t SIX = 0x3f3f3f3f, FOUR = 0x0f0f0f0f, TWO = 0x03030303;
@@ -231,7 +230,7 @@ struct Q5_K : SixBitScales<block_q5_K> {
 
 struct Q6_K : WithoutFloor {
     using block = block_q6_K;
-    static constexpr int parts = 8, halves = 2, offset = 32, least = 2, most = 39;
+    static constexpr int parts = 8, halves = 2, offset = 32, least = 4, most = 39;
 
     static __m256i bytes(const block & b, int part) {
         const int     half = part / 4, place = part % 4;
@@ -264,7 +263,7 @@ struct Q4_Kx8 {
 
 struct RearrangedQ4_K : WithFloor {
     using block = Q4_Kx8;
-    static constexpr int parts = 8, halves = 1, offset = 0, least = 2, most = 1 << 30;
+    static constexpr int parts = 8, halves = 1, offset = 0, least = 4, most = 1 << 30;
 };
 
 // One chunk of eight rows of weights: byte 4 * lane + i of a quad is value 4 * quad + i of that lane's row.
@@ -450,73 +449,55 @@ void multiply(const Panel & panel, const typename Type::input * rows, int64_t st
     }
 }
 
-// Of eight vectors the sums of their first four numbers, beside each other, and of their last four. Changes `r`.
-inline void halves_of(__m256i r[LANES], __m256i sums[2]) {
+// The sum of each vector's eight numbers, beside each other. Changes `r`.
+inline __m256i sums_of(__m256i r[LANES]) {
     for (int i = 0; i < LANES; i += 4) {
         r[i] = _mm256_hadd_epi32(_mm256_hadd_epi32(r[i], r[i + 1]), _mm256_hadd_epi32(r[i + 2], r[i + 3]));
     }
-    sums[0] = _mm256_permute2x128_si256(r[0], r[4], 0x20);
-    sums[1] = _mm256_permute2x128_si256(r[0], r[4], 0x31);
+    return _mm256_add_epi32(_mm256_permute2x128_si256(r[0], r[4], 0x20), _mm256_permute2x128_si256(r[0], r[4], 0x31));
 }
 
-struct Totals {
-    int32_t half[2];  // sums of 16 bytes each
-};
-
-inline Totals totals_of(const int8_t * bytes) {
+inline int32_t sum_of(const int8_t * bytes) {
     const __m256i eight = add_products(_mm256_setzero_si256(), _mm256_set1_epi8(1), load(bytes));
     const __m256i four  = _mm256_hadd_epi32(eight, eight);
     const __m256i two   = _mm256_hadd_epi32(four, four);
-    return { { _mm256_cvtsi256_si32(two), _mm_cvtsi128_si32(_mm256_extracti128_si256(two, 1)) } };
+    return _mm256_cvtsi256_si32(two) + _mm_cvtsi128_si32(_mm256_extracti128_si256(two, 1));
 }
 
-// Eight rows of weights with `N` rows of the batch, of which `totals` has the sums of each block. What is unpacked is
-// used at once: for so few rows a panel costs more than it saves. Rounds as `multiply` does.
+// Eight rows of weights in blocks of 32 with `N` rows of the batch, of which `totals` has the sums of each block. What is
+// unpacked is used at once: for so few rows a panel costs more than it saves. Rounds as `multiply` does.
 template <class Type, int N>
 void multiply_directly(const char * weights, size_t stride, const typename Type::input * rows,
-                       const Totals (*totals)[LONGEST], int64_t n_blocks, float * out, int64_t n_out) {
-    constexpr int halves = Type::halves;
+                       const int32_t (*totals)[LONGEST], int64_t n_blocks, float * out, int64_t n_out) {
+    static_assert(Type::parts == 1);
     __m256 sum[N];
     for (int i = 0; i < N; i++) {
         sum[i] = _mm256_setzero_ps();
     }
-    for (int64_t first = 0; first < n_blocks; first += Type::parts) {
+    for (int64_t b = 0; b < n_blocks; b++) {
         const typename Type::block * blocks[LANES];
-        rows_at(weights, stride, first / Type::parts, blocks);
-        __m256 scale[Type::parts * halves], floor[Type::parts];
-        Type::scales(blocks, scale, floor);
+        ask_for_next<Type>(weights, stride, b, 0);
+        rows_at(weights, stride, b, blocks);
+        __m256 scale, floor;
+        Type::scales(blocks, &scale, &floor);
+        __m256i part[N][LANES];
 #pragma GCC unroll 8
-        for (int place = 0; place < Type::parts; place++) {
-            const int64_t b = first + place;
-            __m256i       part[N][LANES];
-            ask_for_next<Type>(weights, stride, first / Type::parts, place);
-#pragma GCC unroll 8
-            for (int lane = 0; lane < LANES; lane++) {
-                const __m256i bytes = Type::bytes(*blocks[lane], place);
-                for (int i = 0; i < N; i++) {
-                    part[i][lane] = add_products(_mm256_setzero_si256(), bytes, load(rows[i * n_blocks + b].qs));
-                }
-            }
+        for (int lane = 0; lane < LANES; lane++) {
+            const __m256i bytes = Type::bytes(*blocks[lane], 0);
             for (int i = 0; i < N; i++) {
-                const auto &   input  = rows[i * n_blocks + b];
-                const Totals & total  = totals[i][b];
-                const __m256   step   = _mm256_set1_ps(wide(input.d));
-                __m256i        exact[2];
-                halves_of(part[i], exact);
-                if constexpr (halves == 1) {
-                    const __m256i both  = _mm256_add_epi32(exact[0], exact[1]);
-                    const __m256i whole = Type::offset == 0 ? both : _mm256_sub_epi32(
-                        both, _mm256_set1_epi32(Type::offset * (total.half[0] + total.half[1])));
-                    sum[i] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(whole), scale[place]), step, sum[i]);
-                } else {
-                    for (int half = 0; half < 2; half++) {
-                        const __m256i whole = _mm256_sub_epi32(exact[half], _mm256_set1_epi32(Type::offset * total.half[half]));
-                        sum[i] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(whole), scale[place * 2 + half]), step, sum[i]);
-                    }
-                }
-                if constexpr (Type::has_floor) {
-                    sum[i] = _mm256_fmadd_ps(floor[place], _mm256_set1_ps(wide(input.s)), sum[i]);
-                }
+                part[i][lane] = add_products(_mm256_setzero_si256(), bytes, load(rows[i * n_blocks + b].qs));
+            }
+        }
+        for (int i = 0; i < N; i++) {
+            const auto & input = rows[i * n_blocks + b];
+            __m256i      exact = sums_of(part[i]);
+            if constexpr (Type::offset != 0) {
+                exact = _mm256_sub_epi32(exact, _mm256_set1_epi32(Type::offset * totals[i][b]));
+            }
+            const __m256 whole = _mm256_mul_ps(_mm256_cvtepi32_ps(exact), scale);
+            sum[i] = _mm256_fmadd_ps(whole, _mm256_set1_ps(wide(input.d)), sum[i]);
+            if constexpr (Type::has_floor) {
+                sum[i] = _mm256_fmadd_ps(floor, _mm256_set1_ps(wide(input.s)), sum[i]);
             }
         }
     }
@@ -529,11 +510,11 @@ template <class Type>
 class Product {
   public:
     using input = typename Type::input;
-    static constexpr bool IS_REARRANGED = std::is_same_v<Type, RearrangedQ4_K>;
+    static constexpr bool CAN_BE_DIRECT = Type::least < WIDTH;
 
     Product(const ggml_compute_params * params, ggml_tensor * dst)
         : params(params), weights(dst->src[0]), batch(dst->src[1]), dst(dst), n_blocks(weights->ne[0] / BLOCK),
-          n_rows(batch->ne[1]), is_direct(!IS_REARRANGED && n_rows < WIDTH) {}
+          n_rows(batch->ne[1]), is_direct(CAN_BE_DIRECT && n_rows < WIDTH) {}
 
     bool suits() const {
         return (EXACT_FOR_BYTES || Type::offset < 128) && weights->ne[1] % LANES == 0
@@ -547,10 +528,10 @@ class Product {
             ggml_threadpool_chunk_set(params->threadpool, params->nth);
         }
         ggml_barrier(params->threadpool);
-        Totals totals[WIDTH - 1][LONGEST];
+        int32_t totals[WIDTH - 1][LONGEST];
         if (is_direct && Type::offset != 0) {
             for (int64_t i = 0; i < n_rows * n_blocks; i++) {
-                totals[i / n_blocks][i % n_blocks] = totals_of(inputs()[i].qs);
+                totals[i / n_blocks][i % n_blocks] = sum_of(inputs()[i].qs);
             }
         }
         const int64_t n_panels = weights->ne[1] / LANES;
@@ -611,8 +592,8 @@ class Product {
         multiply<Type, N>(panel, inputs() + row * n_blocks + b, n_blocks, n, out(first, row), n_out(), b == 0);
     }
 
-    void fill_directly(int64_t first, const Totals (*totals)[LONGEST]) const {
-        if constexpr (!IS_REARRANGED) {
+    void fill_directly(int64_t first, const int32_t (*totals)[LONGEST]) const {
+        if constexpr (CAN_BE_DIRECT) {
             const auto multiplied = n_rows == 1 ? multiply_directly<Type, 1>
                                   : n_rows == 2 ? multiply_directly<Type, 2>
                                                 : multiply_directly<Type, 3>;

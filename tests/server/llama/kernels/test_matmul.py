@@ -38,13 +38,13 @@ def first_rows(path: Path, n_threads: int, *, repack: bool = False) -> dict[int,
     found = {}
     with (
         Model(path, repack=repack) as model,
-        Context(model, n_ctx=128, n_batch=128, n_threads=n_threads, n_outputs_max=2) as context,
+        Context(model, n_ctx=128, n_batch=128, n_threads=n_threads, n_outputs_max=4) as context,
     ):
         batch = Batch(128, 1, context.n_vocab)
         for n in ROWS:
             batch.clear()
             wanted = np.zeros(n, dtype=bool)
-            wanted[[0, -1]] = True  # of one row wanted the last layer would be computed for one row alone
+            wanted[:4] = True  # the last layer is computed for the rows that are wanted
             batch.add(tokens[:n], 0, 0, wants_logits=wanted)
             assert context.decode(batch) is DecodeStatus.OK
             found[n] = context.logits(0).copy()
@@ -65,11 +65,11 @@ def quantized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_a_product_has_the_same_bits_however_many_rows_there_are(quantized: Path, n_threads: int) -> None:
-    """Of types in blocks of 256 ggml multiplies one row, and from forty on."""
+    """Of types in blocks of 256 ggml multiplies up to three rows, and from forty on."""
     found = first_rows(quantized, n_threads)
-    first, *others = (row for n, row in found.items() if "_K" not in quantized.name or 2 <= n < 40)
+    first, *others = (row for n, row in found.items() if "_K" not in quantized.name or 4 <= n < 40)
 
-    assert len(others) >= 4
+    assert len(others) >= 3
     assert all(np.array_equal(first, row) for row in others)
 
 
@@ -79,7 +79,7 @@ def test_a_product_of_rearranged_weights_is_that_of_the_weights_as_they_are(tmp_
     made = make(source, "Q4_K_S", tmp_path / "made.gguf")
     rearranged, as_they_are = first_rows(made, 2, repack=True), first_rows(made, 2)
 
-    for n in ROWS[1:]:
+    for n in (n for n in ROWS if n >= 4):
         if n < 40:
             assert np.array_equal(rearranged[n], as_they_are[n])
         else:  # here ggml multiplies what is as it was, and quantizes the batch by 256 values instead of 32
