@@ -110,7 +110,8 @@ class Attention {
   public:
     Attention(const ggml_compute_params * params, ggml_tensor * dst)
         : params(params), dst(dst), query(dst->src[0]), key(dst->src[1]), value(dst->src[2]), mask(dst->src[3]) {
-        shape = { query->ne[1], key->ne[1], query->ne[2], key->ne[2], query->ne[2] / key->ne[2], key->ne[0], value->ne[0] };
+        shape = { query->ne[1], key->ne[1], query->ne[2], key->ne[2], query->ne[2] / key->ne[2], key->ne[0],
+                  value->ne[0] };
         std::memcpy(&scale, dst->op_params, sizeof(float));
     }
 

@@ -1,12 +1,12 @@
 // Products of quantized weights with a few rows or many, for ggml's CPU backend on x86.
 //
-// ggml's kernels are made for one row and for hundreds: up to eight or sixteen rows they unpack the weights anew for each
-// row or every four. A forced run or a draft is a few rows. Here eight rows of weights are unpacked once for the whole
-// batch, as lanes beside each other, and a product of bytes adds to eight sums that need no adding up afterwards.
+// ggml's kernels are made for one row and for hundreds: up to eight or sixteen rows they unpack the weights anew for
+// each row or every four. A forced run or a draft is a few rows. Here eight rows of weights are unpacked once for the
+// whole batch, as lanes beside each other, and a product of bytes adds to eight sums that need no adding up afterwards.
 //
 // Knows ggml's blocks, its threads and its scratch memory; nothing of models. It stands before ggml's own tiled
-// product, and before what ggml does with weights that it rearranged as it loaded them, and calls those for the rest: see
-// bindings.cmake.
+// product, and before what ggml does with weights that it rearranged as it loaded them, and calls those for the rest:
+// see bindings.cmake.
 //
 // The law: a product depends on its own row of the batch and its own weights only, not on the rows beside it: whole
 // numbers for each scale, then scales in their order, whether there is one row or five hundred. Of types in blocks of
@@ -19,10 +19,10 @@
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
-#include "quants.h"
 #include "ggml-backend-impl.h"
-#include "traits.h"
+#include "quants.h"
 #include "tiled/tiled.h"
+#include "traits.h"
 
 #include <cstdint>
 #include <cstring>
@@ -108,7 +108,8 @@ inline void columns_of(const uint64_t rows[LANES], __m256 columns[8], bool are_s
         const __m128i two[2] = { _mm_unpacklo_epi32(low, high), _mm_unpackhi_epi32(low, high) };
         for (int i = 0; i < 4; i++) {
             const __m128i eight = i % 2 ? _mm_unpackhi_epi64(two[i / 2], two[i / 2]) : two[i / 2];
-            columns[4 * half + i] = _mm256_cvtepi32_ps(are_signed ? _mm256_cvtepi8_epi32(eight) : _mm256_cvtepu8_epi32(eight));
+            const __m256i whole = are_signed ? _mm256_cvtepi8_epi32(eight) : _mm256_cvtepu8_epi32(eight);
+            columns[4 * half + i] = _mm256_cvtepi32_ps(whole);
         }
     }
 }
@@ -180,7 +181,8 @@ struct IQ4_NL : Legacy<block_iq4_nl>, WithoutFloor {
 
     static __m256i bytes(const block & b, int) {
         // ggml's sixteen values, -127 to 113, with the offset added
-        const __m128i values = _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, -127, -115, -103, -90, -75, -59, -39, -15);
+        const __m128i values = _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118,
+                                             -127, -115, -103, -90, -75, -59, -39, -15);
         return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), nibbles(b.qs));
     }
     static void scales(const block * const rows[LANES], __m256 * scale, __m256 *) { *scale = wide(rows, &block::d); }
@@ -253,8 +255,8 @@ struct Q6_K : WithoutFloor {
     }
 };
 
-// Eight rows of Q4_K as ggml rearranges them for AVX2: eight bytes of each row in turn, and the scales and floors of the
-// eight rows in the twelve bytes that one row's had.
+// Eight rows of Q4_K as ggml rearranges them for AVX2: eight bytes of each row in turn, and the scales and floors of
+// the eight rows in the twelve bytes that one row's had.
 struct Q4_Kx8 {
     ggml_half d[LANES], dmin[LANES];
     uint8_t   scales[8][12];
@@ -295,8 +297,8 @@ inline void transpose(__m256i r[LANES]) {
     }
 }
 
-// Eight rows are read side by side, which the processor does not take for a stream. So while a part of a block of them is
-// read, as much of the next eight is asked for, a few lines at a time. That was a third of a token's time.
+// Eight rows are read side by side, which the processor does not take for a stream. So while a part of a block of them
+// is read, as much of the next eight is asked for, a few lines at a time. That was a third of a token's time.
 template <class Type>
 inline void ask_for_next(const char * rows, size_t stride, int64_t block, int part) {
     constexpr size_t size = LANES * sizeof(typename Type::block) / Type::parts;
@@ -323,7 +325,8 @@ inline void put_start(Panel & panel, int place, __m256i sum) {
 // Of eight rows' eight bytes the first four, or the last, of each row.
 template <int QUAD>
 inline __m256i quad_of(__m256i rows_to_3, __m256i rows_to_7) {
-    const __m256 mixed = _mm256_shuffle_ps(_mm256_castsi256_ps(rows_to_3), _mm256_castsi256_ps(rows_to_7), QUAD ? 0xDD : 0x88);
+    const __m256 low   = _mm256_castsi256_ps(rows_to_3), high = _mm256_castsi256_ps(rows_to_7);
+    const __m256 mixed = _mm256_shuffle_ps(low, high, QUAD ? 0xDD : 0x88);
     return _mm256_permute4x64_epi64(_mm256_castps_si256(mixed), 0xD8);
 }
 
@@ -385,7 +388,8 @@ void unpack(const char * rows, size_t stride, int64_t first, int n, Panel & pane
             __m256i r[LANES];
 #pragma GCC unroll 8
             for (int lane = 0; lane < LANES; lane++) {
-                r[lane] = _mm256_sub_epi8(Type::bytes(*blocks[lane], part), _mm256_set1_epi8(static_cast<char>(Type::offset)));
+                const __m256i offset = _mm256_set1_epi8(static_cast<char>(Type::offset));
+                r[lane] = _mm256_sub_epi8(Type::bytes(*blocks[lane], part), offset);
             }
             transpose(r);
             for (int half = 0; half < halves; half++) {
@@ -440,7 +444,8 @@ void multiply(const Panel & panel, const typename Type::input * rows, int64_t st
         }
         if constexpr (Type::has_floor) {
             for (int i = 0; i < N; i++) {
-                sum[i] = _mm256_fmadd_ps(_mm256_load_ps(panel.floor[b]), _mm256_set1_ps(wide(rows[i * stride + b].s)), sum[i]);
+                const __m256 total = _mm256_set1_ps(wide(rows[i * stride + b].s));
+                sum[i] = _mm256_fmadd_ps(_mm256_load_ps(panel.floor[b]), total, sum[i]);
             }
         }
     }
@@ -464,8 +469,8 @@ inline int32_t sum_of(const int8_t * bytes) {
     return _mm256_cvtsi256_si32(two) + _mm_cvtsi128_si32(_mm256_extracti128_si256(two, 1));
 }
 
-// Eight rows of weights in blocks of 32 with `N` rows of the batch, of which `totals` has the sums of each block. What is
-// unpacked is used at once: for so few rows a panel costs more than it saves. Rounds as `multiply` does.
+// Eight rows of weights in blocks of 32 with `N` rows of the batch, of which `totals` has the sums of each block. What
+// is unpacked is used at once: for so few rows a panel costs more than it saves. Rounds as `multiply` does.
 template <class Type, int N>
 void multiply_directly(const char * weights, size_t stride, const typename Type::input * rows,
                        const int32_t (*totals)[LONGEST], int64_t n_blocks, float * out, int64_t n_out) {
@@ -676,7 +681,8 @@ bool multiplied_rearranged(const ggml_compute_params *, ggml_tensor *) { return 
 extern "C" bool functiongate_matmul(const ggml_compute_params * params, ggml_tensor * dst);
 
 bool functiongate_matmul(const ggml_compute_params * params, ggml_tensor * dst) {
-    return (functiongate_kernels_are_on() && multiplied_here(params, dst)) || ggml_compute_forward_mul_mat_tiled(params, dst);
+    return (functiongate_kernels_are_on() && multiplied_here(params, dst))
+        || ggml_compute_forward_mul_mat_tiled(params, dst);
 }
 
 extern "C" bool functiongate_rearranged(ggml_compute_params * params, ggml_tensor * dst);
