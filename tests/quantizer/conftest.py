@@ -14,6 +14,14 @@ from quantizer.quantize import quantize
 from quantizer.recipe_file import find_recipes
 
 
+@pytest.fixture(scope="module", autouse=True)
+def kernels_of_ggml():
+    """As the command line sets it: figures are compared with those of llama.cpp's tools."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FUNCTIONGATE_KERNELS", "0")
+        yield
+
+
 @pytest.fixture
 def tiny(tmp_path):
     """A random model of two layers with rows of 64 values: no block of 256 fits."""
