@@ -35,6 +35,7 @@ constexpr int LANES = 4;
 constexpr int TILE    = 64;  // cells
 constexpr int COLUMNS = 64;  // queries of one block: (row, head) pairs that share a key/value head
 constexpr int VECTORS = COLUMNS / LANES;
+constexpr int FEWEST  = 512; // cells: below, few rows are cheap anyhow, and ggml adds cell by cell, wherever they lie
 constexpr int CHAINS  = 8;   // sums that are independent of each other, so that additions need not wait
 
 using vec  = float   __attribute__((vector_size(LANES * 4)));
@@ -120,7 +121,7 @@ class Attention {
         float max_bias, softcap;
         std::memcpy(&max_bias, reinterpret_cast<const float *>(dst->op_params) + 1, sizeof(float));
         std::memcpy(&softcap,  reinterpret_cast<const float *>(dst->op_params) + 2, sizeof(float));
-        return mask && !dst->src[4] && !params->use_ref && max_bias == 0.0f && softcap == 0.0f
+        return shape.n_cells >= FEWEST && mask && !dst->src[4] && !params->use_ref && max_bias == 0.0f && softcap == 0.0f
             && query->type == GGML_TYPE_F32 && key->type == GGML_TYPE_F16 && value->type == GGML_TYPE_F16
             && mask->type == GGML_TYPE_F16 && mask->ne[2] == 1 && mask->ne[3] == 1
             && query->ne[3] == 1 && key->ne[3] == 1 && value->ne[3] == 1 && key->ne[2] == value->ne[2]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-DEPTHS = (70, 151)  # cells of two sequences: neither ends with a tile of 64
+DEPTHS = (170, 251)  # cells of two sequences, more than 256: neither ends with a tile of 64
 ROWS = (1, 2, 3, 7, 16, 17, 33, 64, 65, 100)
 
 
@@ -40,7 +40,7 @@ def decode(context: Context, batch: Batch, runs: Sequence[tuple[Sequence[int], i
 
 def logits_after_two_sequences(model: Model, flash_attn: str, n_threads: int) -> list[np.ndarray]:
     tokens = np.random.default_rng(0).integers(3, 259, 512)
-    with Context(model, n_ctx=512, n_batch=256, n_seq_max=4, n_threads=n_threads, flash_attn=flash_attn) as context:
+    with Context(model, n_ctx=768, n_batch=256, n_seq_max=4, n_threads=n_threads, flash_attn=flash_attn) as context:
         batch = Batch(256, 4, context.n_vocab)
         found = []
         for seq, depth in enumerate(DEPTHS):
@@ -64,21 +64,22 @@ def test_any_number_of_rows_of_two_sequences_sees_what_plain_attention_sees(grou
 
 
 @pytest.mark.native
-def test_a_row_gets_the_same_bits_in_any_company_and_after_any_chunks(smollm2_path: Path) -> None:
-    tokens = np.random.default_rng(0).integers(100, 20_000, 600)
+def test_a_row_gets_the_same_bits_in_any_company_and_after_any_chunks_beyond_512_cells(smollm2_path: Path) -> None:
+    tokens = np.random.default_rng(0).integers(100, 20_000, 900)
     answers = []
     with Model(smollm2_path) as model:
-        for chunk in (512, 96, 7):
+        for chunk in (200, 96, 7):
             with Context(model, n_ctx=1024, n_batch=512, n_seq_max=4, n_threads=2, flash_attn="on") as context:
                 batch = Batch(512, 4, context.n_vocab)
-                for start in range(0, 400, chunk):
-                    decode(context, batch, [(tokens[start : min(start + chunk, 400)], start, 0)])
+                decode(context, batch, [(tokens[:500], 0, 0)])
+                for start in range(500, 700, chunk):
+                    decode(context, batch, [(tokens[start : min(start + chunk, 700)], start, 0)])
                 decode(context, batch, [(tokens[:90], 0, 1)])
                 for other in (0, 1, 5, 40):
                     company = [(tokens[90 : 90 + other], 90, 1)] if other else []
                     # The row comes first: so its own key and value are in the same cell each time.
-                    answers.append(decode(context, batch, [(tokens[400:401], 400, 0), *company])[0])
-                    context.seq_rm(0, 400)
+                    answers.append(decode(context, batch, [(tokens[700:701], 700, 0), *company])[0])
+                    context.seq_rm(0, 700)
                     context.seq_rm(1, 90)
                 batch.close()
 
