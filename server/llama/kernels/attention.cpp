@@ -121,7 +121,8 @@ class Attention {
         float max_bias, softcap;
         std::memcpy(&max_bias, reinterpret_cast<const float *>(dst->op_params) + 1, sizeof(float));
         std::memcpy(&softcap,  reinterpret_cast<const float *>(dst->op_params) + 2, sizeof(float));
-        return shape.n_cells >= FEWEST && mask && !dst->src[4] && !params->use_ref && max_bias == 0.0f && softcap == 0.0f
+        return shape.n_cells >= FEWEST && mask && !dst->src[4] && !params->use_ref
+            && max_bias == 0.0f && softcap == 0.0f
             && query->type == GGML_TYPE_F32 && key->type == GGML_TYPE_F16 && value->type == GGML_TYPE_F16
             && mask->type == GGML_TYPE_F16 && mask->ne[2] == 1 && mask->ne[3] == 1
             && query->ne[3] == 1 && key->ne[3] == 1 && value->ne[3] == 1 && key->ne[2] == value->ne[2]

@@ -190,21 +190,31 @@ struct IQ4_NL : Legacy<block_iq4_nl>, WithoutFloor {
 
 // Eight scales and eight floors of six bits, in twelve bytes: the first four of each, the second four's low bits
 // beside each other, their high bits above the first four.
+struct SixBits {
+    uint64_t scales, floors;  // a byte each
+
+    explicit SixBits(const uint8_t * twelve) {
+        constexpr uint32_t SIX = 0x3f3f3f3f, FOUR = 0x0f0f0f0f, TWO = 0x03030303;
+        uint32_t packed[3];
+        std::memcpy(packed, twelve, sizeof packed);
+        const uint32_t more_scales = (packed[2] & FOUR) | (((packed[0] >> 6) & TWO) << 4);
+        const uint32_t more_floors = ((packed[2] >> 4) & FOUR) | (((packed[1] >> 6) & TWO) << 4);
+        scales = (packed[0] & SIX) | static_cast<uint64_t>(more_scales) << 32;
+        floors = (packed[1] & SIX) | static_cast<uint64_t>(more_floors) << 32;
+    }
+};
+
 template <class Block>
 struct SixBitScales : WithFloor {
     using block = Block;
     static constexpr int parts = 8, halves = 1, offset = 0, least = 4, most = 39;
 
     static void scales(const block * const rows[LANES], __m256 * scale, __m256 * floor) {
-        constexpr uint32_t SIX = 0x3f3f3f3f, FOUR = 0x0f0f0f0f, TWO = 0x03030303;
         uint64_t scales[LANES], floors[LANES];
         for (int lane = 0; lane < LANES; lane++) {
-            uint32_t packed[3];
-            std::memcpy(packed, rows[lane]->scales, sizeof packed);
-            const uint32_t more_scales = (packed[2] & FOUR) | (((packed[0] >> 6) & TWO) << 4);
-            const uint32_t more_floors = ((packed[2] >> 4) & FOUR) | (((packed[1] >> 6) & TWO) << 4);
-            scales[lane] = (packed[0] & SIX) | static_cast<uint64_t>(more_scales) << 32;
-            floors[lane] = (packed[1] & SIX) | static_cast<uint64_t>(more_floors) << 32;
+            const SixBits six(rows[lane]->scales);
+            scales[lane] = six.scales;
+            floors[lane] = six.floors;
         }
         columns_of(scales, scale, false);
         columns_of(floors, floor, false);
@@ -312,9 +322,8 @@ inline __m256 wide(const ggml_half halves[LANES]) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(halves)));
 }
 
-inline __m256 numbers(uint32_t low, uint32_t high) {
-    const auto both = static_cast<int64_t>(low | static_cast<uint64_t>(high) << 32);
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(both)));
+inline __m256 numbers(uint64_t bytes) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes))));
 }
 
 inline void put_start(Panel & panel, int place, __m256i sum) {
@@ -331,16 +340,12 @@ inline __m256i quad_of(__m256i rows_to_3, __m256i rows_to_7) {
 }
 
 inline void unpack_rearranged(const Q4_Kx8 & block, int b, Panel & panel) {
-    constexpr uint32_t SIX = 0x3f3f3f3f, FOUR = 0x0f0f0f0f, TWO = 0x03030303;
     const __m256 d    = wide(block.d);
     const __m256 down = _mm256_sub_ps(_mm256_setzero_ps(), wide(block.dmin));
     for (int part = 0; part < 8; part++) {
-        uint32_t packed[3];
-        std::memcpy(packed, block.scales[part], sizeof packed);
-        const uint32_t more_scales = (packed[2] & FOUR) | (((packed[0] >> 6) & TWO) << 4);
-        const uint32_t more_floors = ((packed[2] >> 4) & FOUR) | (((packed[1] >> 6) & TWO) << 4);
-        _mm256_store_ps(panel.scale[b + part], _mm256_mul_ps(numbers(packed[0] & SIX, more_scales), d));
-        _mm256_store_ps(panel.floor[b + part], _mm256_mul_ps(numbers(packed[1] & SIX, more_floors), down));
+        const SixBits six(block.scales[part]);
+        _mm256_store_ps(panel.scale[b + part], _mm256_mul_ps(numbers(six.scales), d));
+        _mm256_store_ps(panel.floor[b + part], _mm256_mul_ps(numbers(six.floors), down));
     }
     for (int pair = 0; pair < 4; pair++) {
         for (int high = 0; high < 2; high++) {
