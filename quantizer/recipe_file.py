@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 from quantizer.errors import RecipeError
 from quantizer.layers import parse_layers
 from quantizer.recipe import Activations, Bump, Condition, Mixture, OnTrouble, Recipe, Rule, Selector
+from quantizer.toml_text import read_toml_text
 from quantizer.types import file_type, target_type
 from server.ggml_types import GgmlType
 
@@ -27,7 +28,6 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 _Named = TypeVar("_Named")
 _RELATIONS = ("top", "bottom", "above", "below")
 _SELECTOR_KEYS = frozenset({"kind", "match", "layers", "statistic", *_RELATIONS})
-_MAX_FILE_BYTES = 1 << 20
 _MAX_PATTERN_LENGTH = 500
 
 
@@ -46,15 +46,7 @@ def builtin_recipes() -> dict[str, Recipe]:
 
 def read_recipes(path: Path) -> dict[str, Recipe]:
     """The recipes of the file at `path`, by name; they may extend built-in ones. Raises `RecipeError`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-        text = data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from error
-    if len(data) > _MAX_FILE_BYTES:
-        raise RecipeError(f"{path} is longer than {_MAX_FILE_BYTES} bytes: it is no recipe")
-    return _File(str(path), text, builtin_recipes()).recipes()
+    return _File(str(path), read_toml_text(path, "recipe"), builtin_recipes()).recipes()
 
 
 def find_recipes(name: str) -> list[Recipe]:

@@ -19,8 +19,8 @@ from quantizer.case_files import Case, read_cases, shipped_cases
 from quantizer.errors import RecipeError
 from quantizer.evaluate import EvaluationChoice
 from quantizer.sources import CalibrationChoice
+from quantizer.toml_text import read_toml_text
 
-_MAX_FILE_BYTES = 1 << 20
 _TASKS = ("hellaswag", "winogrande", "multiple_choice")
 
 
@@ -68,15 +68,7 @@ def find_set(name: str) -> RecipeSet:
             raise RecipeError(f"there is no set {name!r}; one of {', '.join(sorted(known))}, or give a file (my.toml)")
         return read_set(name, known[name], Path())
     path = Path(name)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-        text = data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from error
-    if len(data) > _MAX_FILE_BYTES:
-        raise RecipeError(f"{path} is longer than {_MAX_FILE_BYTES} bytes: it is no set of recipes")
-    return read_set(name, text, path.parent)
+    return read_set(name, read_toml_text(path, "set of recipes"), path.parent)
 
 
 def read_set(name: str, text: str, anchor: Path) -> RecipeSet:
