@@ -4,12 +4,14 @@
 
 Data and checker are BFCL v4's own, out of the PyPI wheel `bfcl-eval`, which is unpacked into the cache and not
 installed: its requirements pin servers that nobody needs here. Greedy, the first `--count` cases of each category.
-Besides the score, every arguments string must parse and fit its tool's schema.
+Besides the score, every arguments string must parse and fit its tool's schema. Several values of `--call-bias` are
+asked case by case, so that a prompt is read once for all of them.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import subprocess
 import sys
@@ -32,7 +34,6 @@ from server.models import cache_directory
 
 WHEEL = "bfcl-eval==2026.3.23"
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None}
-MAX_TOKENS = 512
 
 Case = tuple[str, list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], Any]
 
@@ -108,7 +109,7 @@ class Checker:
 def ask(client: httpx.Client, model: str, options: Mapping[str, Any], case: Case) -> dict[str, Any]:
     """The completion of one case."""
     body = {"model": model, "messages": case[1], "tools": case[2], **options}
-    response = client.post("chat/completions", json=body | {"temperature": 0, "max_tokens": MAX_TOKENS})
+    response = client.post("chat/completions", json=body | {"temperature": 0})
     response.raise_for_status()
     completion: dict[str, Any] = response.json()
     return completion
@@ -143,9 +144,10 @@ def main(  # noqa: PLR0917  typer calls it by name
     url: Annotated[str, typer.Option(help="Base URL of an OpenAI-compatible server.")] = "http://127.0.0.1:8000/v1",
     choice: Annotated[str, typer.Option(help="tool_choice: auto or required.")] = "auto",
     category: Annotated[list[str] | None, typer.Option(help="A BFCL category; may be given often.")] = None,
-    call_bias: Annotated[float | None, typer.Option(help="Sent with every request if given.")] = None,
+    call_bias: Annotated[list[float] | None, typer.Option(help="Sent with every request; may be given often.")] = None,
     one_call: Annotated[bool, typer.Option(help="Send parallel_tool_calls false.")] = False,
     count: Annotated[int, typer.Option(help="The first so many cases of each category.")] = 25,
+    max_tokens: Annotated[int, typer.Option(help="Of an answer.")] = 512,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the counts here.")] = None,
     show_wrong: Annotated[bool, typer.Option(help="Print the answers that are not right.")] = False,
 ) -> None:
@@ -154,20 +156,24 @@ def main(  # noqa: PLR0917  typer calls it by name
     root = unpacked_wheel()
     checker = Checker(root)
     results: dict[str, dict[str, float]] = {}
-    options = {"tool_choice": choice} | ({} if call_bias is None else {"call_bias": call_bias})
+    options = {"tool_choice": choice, "max_tokens": max_tokens}
     options |= {"parallel_tool_calls": False} if one_call else {}
+    variants = {f" {bias:+g}": options | {"call_bias": bias} for bias in call_bias or ()} or {"": options}
     with httpx.Client(base_url=url, timeout=600) as client:
         model = client.get("models").raise_for_status().json()["data"][0]["id"]
         for name in category or ["simple_python", "multiple", "live_simple", "irrelevance"]:
-            total: Counter[str] = Counter()
-            started = time.perf_counter()
-            for case in cases(root, name, count):
-                completion = ask(client, model, options, case)
+            totals = {label: Counter[str]() for label in variants}
+            seconds = dict.fromkeys(variants, 0.0)
+            for case, (label, variant) in itertools.product(cases(root, name, count), variants.items()):
+                started = time.perf_counter()
+                completion = ask(client, model, variant, case)
+                seconds[label] += time.perf_counter() - started
                 counts = score(completion, name, case, checker)
-                total += counts
+                totals[label] += counts
                 if show_wrong and not counts["right"]:
                     console.print_json(data={"id": case[0], "answer": completion["choices"][0], "accepted": case[4]})
-            results[name] = {**total, "seconds": round(time.perf_counter() - started, 1)}
+            for label in variants:
+                results[name + label] = {**totals[label], "seconds": round(seconds[label], 1)}
     console.print(_table(model, choice, results))
     if json_file is not None:
         json_file.write_text(json.dumps({"model": model, "choice": choice, "categories": results}, indent=2) + "\n")
