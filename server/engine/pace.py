@@ -22,7 +22,7 @@ class Pace:
         self._sizes: list[int] = []  # those seen, ascending
 
     def observe(self, n_rows: int, seconds: float) -> None:
-        """Learn from a step of `n_rows` of one sequence."""
+        """Learn from a step of `n_rows` of one sequence; more rows than these are known to cost no more each."""
         if n_rows < 1 or seconds <= 0.0:
             return
         size = SIZES[bisect.bisect_right(SIZES, n_rows) - 1]
@@ -33,6 +33,9 @@ class Pace:
             self._seen[size] = measured
         else:
             self._seen[size] = known + _LEARNING * (measured - known)
+        # A machine that stalled while many rows were measured would else never be asked for as many again.
+        for larger in self._sizes[bisect.bisect_right(self._sizes, size) :]:
+            self._seen[larger] = min(self._seen[larger], self._seen[size] * larger / size)
 
     def seconds(self, n_rows: int) -> float:
         """How long a step of `n_rows` takes: between the sizes seen in proportion, beyond them by the nearest's row."""

@@ -40,6 +40,16 @@ def test_a_machine_that_slows_down_is_noticed() -> None:
     assert pace.seconds(64) == pytest.approx(0.9, rel=0.05)
 
 
+def test_a_stall_while_many_rows_were_measured_is_forgotten() -> None:
+    pace = Pace()
+    pace.observe(1, 1.0)
+    pace.observe(512, 400.0)
+    for _ in range(20):
+        n_rows = pace.rows(0.5)
+        pace.observe(n_rows, 0.02 + 0.002 * n_rows)
+    assert pace.rows(0.5) > 200
+
+
 def test_nothing_is_learned_from_nothing() -> None:
     pace = Pace()
     before = pace.rows(1.0)
