@@ -28,7 +28,7 @@ from quantizer.logits_file import LogitsFile
 from quantizer.model_family import model_family
 from quantizer.perplexity import measure_perplexity
 from quantizer.reference import model_digest
-from quantizer.sources import read_text
+from quantizer.sources import SHIPPED_TEXT, read_text
 from quantizer.speed import measure_speed
 from quantizer.task_files import read_hellaswag, read_multiple_choice, read_winogrande
 from quantizer.tasks import TaskScore, score_blanks, score_choices
@@ -139,22 +139,26 @@ def _measure_text(model: Model, reference: Path | None, choice: EvaluationChoice
         chunks = _chunks(model, choice)
         with means.bars("perplexity") as progress:
             found = measure_perplexity(model, chunks, n_threads=means.n_threads, progress=progress)
-        return {**_text_head(chunks), "ppl": asdict(found.estimate())}
+        return {**_text_head(chunks, choice), "ppl": asdict(found.estimate())}
     with means.bars("divergence") as progress:
         divergence = measure_divergence(model, expected, n_threads=means.n_threads, progress=progress)
     by_chunk = divergence.kld.mean(axis=1, dtype="f8").tolist()
-    return {**_text_head(expected.chunks), **_estimates(divergence.estimates()), "kld_by_chunk": by_chunk}
+    return {**_text_head(expected.chunks, choice), **_estimates(divergence.estimates()), "kld_by_chunk": by_chunk}
 
 
 def _chunks(model: Model, choice: EvaluationChoice) -> Chunks:
     text = shipped_text() if choice.text is None else read_text(choice.text)
-    name = "the shipped text" if choice.text is None else str(choice.text)
-    return chunk_text(model.vocabulary, text, n_ctx=choice.n_ctx, max_chunks=choice.max_chunks, name=name)
+    return chunk_text(model.vocabulary, text, n_ctx=choice.n_ctx, max_chunks=choice.max_chunks, name=_text_name(choice))
 
 
-def _text_head(chunks: Chunks) -> dict[str, Any]:
+def _text_name(choice: EvaluationChoice) -> str:
+    return SHIPPED_TEXT if choice.text is None else str(choice.text)
+
+
+def _text_head(chunks: Chunks, choice: EvaluationChoice) -> dict[str, Any]:
+    name = str(choice.logits) if choice.logits is not None else _text_name(choice)
     n_scored = chunks.n_chunk * chunks.n_scored
-    return {"n_ctx": chunks.n_ctx, "n_chunk": chunks.n_chunk, "n_scored": n_scored, "tokens": chunks.key}
+    return {"name": name, "n_ctx": chunks.n_ctx, "n_chunk": chunks.n_chunk, "n_scored": n_scored, "tokens": chunks.key}
 
 
 def _measure_decisions(model: Model, reference: Path | None, choice: EvaluationChoice, means: Means) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class ReportedFile:
     """One file. `name` is its recipe's, `label` its stock file type's; `naive_bytes` the size of the stock recipe.
 
     `bits` has bits per weight by kind, one value for each layer, None where a layer has no such tensor.
+    `calibrated_on` are the texts that its imatrix was collected on, as far as the file or the imatrix tells.
     """
 
     name: str
@@ -44,12 +45,18 @@ class ReportedFile:
     is_stock: bool
     is_requantized: bool
     bits: Mapping[str, tuple[float | None, ...]]
+    calibrated_on: tuple[str, ...]
     evaluation: Mapping[str, Any]
 
     @property
     def shrinkage(self) -> float | None:
         """How much smaller it is than the stock file of its label, as a share; below 0 if it is bigger."""
         return 1 - self.size_bytes / self.naive_bytes if self.naive_bytes else None
+
+    @property
+    def is_measured_on_its_calibration(self) -> bool:
+        """Whether the text that it was measured on is one that its imatrix was collected on."""
+        return self.evaluation.get("text", {}).get("name") in self.calibrated_on
 
     @property
     def accuracy(self) -> Estimate | None:
@@ -137,7 +144,7 @@ class _NaivePlans:
     """Plans of the stock recipes for one base; each is made once."""
 
     def __init__(self, base: Inventory, imatrix: ImatrixFile | None) -> None:
-        self._base, self._imatrix = base, imatrix
+        self._base, self.imatrix = base, imatrix
         self._recipes = builtin_recipes()
         self._plans: dict[str, Plan | None] = {}
 
@@ -146,7 +153,7 @@ class _NaivePlans:
         if label not in self._plans:
             try:
                 recipe = self._recipes[label]
-                self._plans[label] = make_plan(recipe, self._base, imatrix=self._imatrix, allow_requantize=True)
+                self._plans[label] = make_plan(recipe, self._base, imatrix=self.imatrix, allow_requantize=True)
             except (KeyError, PlanError, RecipeError):
                 self._plans[label] = None
         return self._plans[label]
@@ -185,8 +192,18 @@ def _file(
             kind: tuple(None if np.isnan(value) else float(value) for value in row)
             for kind, row in zip(kinds, bits, strict=True)
         },
+        calibrated_on=_calibration(inventory, naive),
         evaluation=evaluation,
     )
+
+
+def _calibration(inventory: Inventory, naive: _NaivePlans | None) -> tuple[str, ...]:
+    metadata = inventory.header.metadata
+    imatrix = naive.imatrix if naive else None
+    if imatrix is not None and metadata.get("quantizer.imatrix.sha256") == imatrix.sha256:
+        return imatrix.imatrix.datasets
+    first = metadata.get("quantize.imatrix.dataset")  # which is all that llama-quantize tells
+    return (first,) if isinstance(first, str) else ()
 
 
 def _label(inventory: Inventory) -> str | None:

@@ -119,6 +119,7 @@ def _perplexity(report: Report) -> Table | None:
             (Column("PPL error", _ERROR_NOTE), lambda f: _error(f.measured("text", "ppl"), 4)),
             (Column("accuracy, %", "100 PPL(base) / PPL"), lambda f: percent(f.accuracy.value if f.accuracy else None)),
         ],
+        _warning(report),
     )
 
 
@@ -149,7 +150,9 @@ def _divergence(report: Report) -> Table | None:
             lambda f: report.dominated.get(f.name, ""),
         ),
     ]
-    return _table("Divergence from the base", report, columns, f"Measured on {text}.", with_base=False)
+    return _table(
+        "Divergence from the base", report, columns, f"Measured on {text}. {_warning(report)}".rstrip(), with_base=False
+    )
 
 
 def _tool_calls(report: Report) -> Table | None:
@@ -299,6 +302,16 @@ def text_note(report: Report) -> str | None:
     chunks = f"{text['n_chunk']} chunks of {text['n_ctx']} tokens, the second half of each scored: {text['n_scored']}"
     was = f", itself dequantized from {report.base_was}" if report.base_was else ""
     return f"{chunks} tokens (SHA-256 {text['tokens'][:12]}); base {report.base.path.name}{was}"
+
+
+def _warning(report: Report) -> str:
+    seen = [file.name for file in report.files if file.is_measured_on_its_calibration]
+    if not seen:
+        return ""
+    return (
+        f"The imatrix of {', '.join(seen)} was collected on this text among others: on text that it has not seen, the "
+        "losses are larger. Measure on another text before comparing with files that were made without it."
+    )
 
 
 def megabytes(size_bytes: int) -> str:

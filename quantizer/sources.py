@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from server.llama.model import Model
 
 MAX_TEXT_BYTES = 1 << 30
+SHIPPED_TEXT = "functiongate:text"  # its name among the texts of an imatrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def calibration_sources(model: Model, choice: CalibrationChoice) -> list[tuple[s
     """The chosen sources as chunks. Raises `DataError` if there is none, or one cannot be read or is too short."""
     plain = [(str(path), read_text(path)) for path in choice.texts]
     if choice.shipped:
-        plain.append(("functiongate:text", shipped_text()))
+        plain.append((SHIPPED_TEXT, shipped_text()))
     sources = [(name, _chunks(model, choice, name, text, choice.parse_special)) for name, text in plain]
     sources += [
         (name, _chunks(model, choice, name, text, parse_special=True)) for name, text in _dialogues(model, choice)

@@ -93,6 +93,19 @@ def test_files_stand_by_size_and_the_beaten_ones_are_marked(report):
     assert report.files[0].accuracy.value == pytest.approx(10 / 12)
 
 
+def test_a_file_measured_on_the_text_of_its_imatrix_is_said_to_be(report):
+    def remarks(calibrated_on):
+        small, *others = report.files
+        text = small.evaluation["text"] | {"name": "functiongate:text"}
+        small = replace(small, calibrated_on=calibrated_on, evaluation={**small.evaluation, "text": text})
+        tables = report_tables(replace(report, files=(small, *others)))
+        return [table.title for table in tables if "imatrix of small was collected on this text" in table.remark]
+
+    assert remarks(("mine.txt", "functiongate:text")) == ["Perplexity", "Divergence from the base"]
+    assert remarks(("mine.txt",)) == []
+    assert remarks(()) == []
+
+
 def test_the_base_has_its_perplexity_from_the_files_evaluations(report):
     assert report.base.measured("text", "ppl").value == 10.0
     assert report.base.accuracy.value == 1.0
