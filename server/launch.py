@@ -200,6 +200,7 @@ def _start_engine(
         vocabulary,
         n_parallel=config.parallel,
         n_queue=config.max_queue,
+        n_owners=len(config.api_key),
         n_draft=config.draft,
         max_itl_s=config.max_itl / 1000,
         timeout_s=config.request_timeout or math.inf,

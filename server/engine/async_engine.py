@@ -39,6 +39,8 @@ MAX_RETRY_AFTER_S = 120
 class AsyncEngine:
     """Continuous batching for asyncio: at most `n_parallel` requests run, `n_queue` more wait.
 
+    Where there are several owners of requests (`n_owners`), none may hold all of these places, but twice as many as it
+    leaves free: alone two thirds of them, beside another one two fifths (dynamic thresholds, Choudhury and Hahne 1998).
     Takes over `runner` and `store` and closes them. Building it takes as long as `GrammarCompiler`; its thread starts
     at once.
     """
@@ -50,6 +52,7 @@ class AsyncEngine:
         *,
         n_parallel: int = 4,
         n_queue: int = 64,
+        n_owners: int = 1,
         n_draft: int = MAX_DRAFT,
         max_itl_s: float = 0.25,
         timeout_s: float = math.inf,
@@ -72,7 +75,8 @@ class AsyncEngine:
             now=time.monotonic,
         )
         self._n_parallel = n_parallel
-        self._n_queue = n_queue
+        self._n_places = n_parallel + n_queue
+        self._n_owners = n_owners
         self._changed = threading.Condition()
         self._arrivals: deque[Channel] = deque()
         self._open: set[Channel] = set()
@@ -115,8 +119,8 @@ class AsyncEngine:
         """Accept a request; must be called in a running event loop.
 
         Raises `RequestError` for a request that can never run, `ContextLengthError` if the prompt leaves no
-        room for a token, `OverloadedError` when the queue is full, `NotReadyError` while draining, and
-        `EngineError` after the engine failed.
+        room for a token, `OverloadedError` when the queue, or its owner's part of it, is full, `NotReadyError` while
+        draining, and `EngineError` after the engine failed.
         """
         self._check(request)
         with self._changed:
@@ -124,12 +128,7 @@ class AsyncEngine:
                 raise NotReadyError("the server is shutting down and takes no more requests")
             if self._failure is not None:
                 raise EngineError(f"the engine has stopped: {self._failure.message}")
-            if len(self._open) >= self._n_parallel + self._n_queue:
-                self._n_refused += 1
-                raise OverloadedError(
-                    f"{len(self._open)} requests are running or waiting, which is the limit; try again later",
-                    retry_after_s=self._retry_after_s(),
-                )
+            self._check_room(request.terms.owner)
             channel = Channel(request, asyncio.get_running_loop(), time.monotonic())
             self._open.add(channel)
             self._arrivals.append(channel)
@@ -170,6 +169,20 @@ class AsyncEngine:
             self._changed.wait_for(lambda: self._is_idle)
             if self._failure is not None and not self._is_closing:
                 raise self._failure
+
+    def _check_room(self, owner: str) -> None:
+        n_free = self._n_places - len(self._open)
+        n_own = sum(channel.request.terms.owner == owner for channel in self._open)
+        if n_free <= 0:
+            what = f"{len(self._open)} requests are running or waiting, which is the limit"
+        elif self._n_owners > 1 and n_own >= 2 * n_free:
+            what = (
+                f"{n_own} requests of this API key are running or waiting; the last {n_free} places are for other keys"
+            )
+        else:
+            return
+        self._n_refused += 1
+        raise OverloadedError(f"{what}; try again later", retry_after_s=self._retry_after_s())
 
     def _check(self, request: GenerationRequest) -> None:
         n_prompt, n_vocab = len(request.tokens), self._runner.n_vocab

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import gc
 import random
 import threading
@@ -14,7 +16,7 @@ from fake_runner import FakeRunner
 
 from server.engine.async_engine import AsyncEngine
 from server.engine.generation import Generation
-from server.engine.types import FinishReason, GenerationChunk, GenerationRequest, SamplingParams
+from server.engine.types import FinishReason, GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
 from server.errors import ContextLengthError, EngineError, NotReadyError, OverloadedError, RequestError
 
 VOCABULARY = ByteVocabulary()
@@ -153,6 +155,29 @@ async def test_a_full_queue_is_refused_with_an_estimate(engine: AsyncEngine, run
     await asyncio.gather(*(read(one) for one in accepted))
     assert engine.metrics.requests_refused == 1
     await read(engine.submit(request(b"there is room again")))
+
+
+async def test_no_owner_takes_the_last_places_from_the_others(runner: FakeRunner) -> None:
+    engine = AsyncEngine(runner, VOCABULARY, n_parallel=2, n_queue=10, n_owners=2)
+    runner.hold()
+
+    def accepted(owner: str) -> list[Generation]:
+        taken: list[Generation] = []
+        one = dataclasses.replace(request(b"a" * 9), terms=ServiceTerms(owner))
+        with contextlib.suppress(OverloadedError):
+            while len(taken) < 100:
+                taken.append(engine.submit(one))
+        with pytest.raises(OverloadedError) as refusal:
+            engine.submit(one)
+        assert "other keys" in refusal.value.message
+        return taken
+
+    eager = accepted("eager")
+    late = accepted("late")
+    assert (len(eager), len(late)) == (8, 3)
+    runner.resume()
+    await asyncio.gather(*(read(one) for one in (*eager, *late)))
+    engine.close()
 
 
 async def test_what_can_never_run_is_refused_at_once(engine: AsyncEngine) -> None:
