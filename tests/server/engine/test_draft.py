@@ -162,3 +162,29 @@ def test_an_answer_that_repeats_itself_takes_fewer_evaluations():
     assert plain[0].decode_steps >= 390
     assert drafted[0].decode_steps < 0.5 * plain[0].decode_steps
     assert metrics.accepted_tokens > 0.7 * metrics.drafted_tokens
+
+
+def test_what_is_drafted_changes_no_probability():
+    """A chi-squared test of letters, and of letters after each letter, a quarter of which were guessed ahead."""
+    letters, shares = b"abcd", np.array([0.85, 0.1, 0.03, 0.02])
+
+    def favour(_digest):
+        row = np.full(262, -10_000.0, dtype=np.float32)
+        row[list(letters)] = 100 * np.log(shares)  # of which the runner's own numbers are a hundredth
+        return row
+
+    requests = [
+        GenerationRequest(tuple(b"aaaa" * 8), SamplingParams(temperature=100.0, seed=seed), 1500) for seed in range(4)
+    ]
+    texts, _, metrics = generate(requests, n_draft=8, n_ctx=8192, n_parallel=1, favour=favour)
+    drawn = np.array([[letters.index(letter) for letter in text.encode()] for text in texts])
+    assert metrics.accepted_tokens > 0.25 * drawn.size
+
+    def chi_squared(values):
+        expected = shares * len(values)
+        return float(((np.bincount(values, minlength=4) - expected) ** 2 / expected).sum())
+
+    limit = 16.27  # the 99.9th percentile for three degrees of freedom
+    assert chi_squared(drawn.ravel()) < limit
+    for before in range(4):
+        assert chi_squared(drawn[:, 1:][drawn[:, :-1] == before]) < limit
