@@ -59,7 +59,9 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     ] = None,
     call_bias: Annotated[
         float | None,
-        typer.Option(help="Logit offset of tokens that begin a call, where it is optional. [default: 0]"),
+        typer.Option(
+            help="Logit offset of tokens that begin a call, where it is optional. [default: the catalogue's, or 0]"
+        ),
     ] = None,
     ctx_size: Annotated[
         int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")
@@ -207,9 +209,10 @@ def run_server(config: Config) -> None:
 def _welcome(loaded: LoadedModel, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
+    bias = f", call bias {loaded.call_bias:+g}" if loaded.call_bias else ""
     return (
-        f"http://{host}:{port}/v1 serves {loaded.model_id} (family {loaded.family_id}, {loaded.n_threads} threads, "
-        f"{loaded.n_ctx} tokens of context; {loaded.speed})"
+        f"http://{host}:{port}/v1 serves {loaded.model_id} (family {loaded.family_id}{bias}, "
+        f"{loaded.n_threads} threads, {loaded.n_ctx} tokens of context; {loaded.speed})"
     )
 
 

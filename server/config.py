@@ -38,8 +38,8 @@ class Config(BaseSettings):
     0. `flash_attn` "auto" is what was tuned, else llama.cpp's choice.
     `prefix_ram` and `prefix_disk` bound what is kept of tools and system prompts beyond the context.
     `api_key` is one key or several, separated by commas; empty means that everyone may ask. `chat_template` says whose
-    template renders: the family's, or the one in the model's file. `call_bias` is a logit offset; a request may say its
-    own.
+    template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the catalogue's
+    for this model, or 0; a request may say its own.
     """
 
     model_config = SettingsConfigDict(
@@ -52,7 +52,7 @@ class Config(BaseSettings):
     alias: str | None = None
     family: str | None = None
     chat_template: Literal["family", "gguf"] = "family"
-    call_bias: Annotated[float, Field(ge=-100, le=100)] = 0.0
+    call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from server.errors import StartupError
 from server.machine import ThrottleWatch, choose_setting, self_check, tuning_file
 from server.model_hash import model_hash
-from server.models import cache_directory, model_names, resolve
+from server.models import cache_directory, default_call_bias, model_names, resolve
 from server.version import functiongate_version
 from server.wheel import Progress, silent
 
@@ -60,6 +60,7 @@ class LoadedModel:
     family_id: str
     n_ctx: int
     n_threads: int
+    call_bias: float
     speed: str
     n_vocab: int
     fingerprint: str
@@ -134,15 +135,17 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         weights.close()
         templates.close()
         raise StartupError(str(error)) from error
+    call_bias = default_call_bias(path) if config.call_bias is None else config.call_bias
     names = model_names(config.model, path)
     aliases = (config.alias,) if config.alias else ()
     return LoadedModel(
-        chat=ChatService(engine, family, render, call_bias=config.call_bias),
+        chat=ChatService(engine, family, render, call_bias=call_bias),
         completion=CompletionService(engine),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,
         n_ctx=engine.n_ctx,
         n_threads=setting.n_threads,
+        call_bias=call_bias,
         speed=self_check(steps, watch, setting.n_threads),
         n_vocab=weights.n_vocab,
         fingerprint=_fingerprint(weights, family, config),

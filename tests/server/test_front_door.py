@@ -199,6 +199,18 @@ def test_a_call_bias_that_is_large_enough_makes_a_call_of_an_answer(client):
         jsonschema.validate(json.loads(call.function.arguments), WEATHER["function"]["parameters"])
 
 
+def test_the_catalogues_offset_makes_its_model_call_without_being_told_to(client):
+    question = [{"role": "user", "content": "What is the weather in Paris, in celsius?"}]
+    options: Any = {"model": "smollm2-135m", "messages": question, "tools": [WEATHER], "temperature": 0}
+    called = client.chat.completions.create(**options).choices[0].message.tool_calls
+    left_alone = (
+        client.chat.completions.create(**options, max_tokens=60, extra_body={"call_bias": 0}).choices[0].message
+    )
+    assert called[0].function.name == WEATHER["function"]["name"]
+    assert left_alone.content
+    assert not left_alone.tool_calls
+
+
 def test_a_marker_in_a_message_is_text(client):
     def n_tokens(text):
         messages: Any = [{"role": "user", "content": text}]
