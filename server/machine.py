@@ -62,11 +62,13 @@ class ThrottleWatch:
 def self_check(steps: Mapping[int, float], watch: ThrottleWatch, n_threads: int) -> str:
     """A line about how fast the model is here, by the seconds of steps of some sizes; throttling is warned of."""
     if watch.periods:
+        way_out = "set --threads lower, or give the container more CPUs" if n_threads > 1 else "it needs a little more"
         log.warning(
-            "the kernel throttled this process %d times while it measured itself: %d threads are more than its CPU "
-            "quota bears; set --threads lower, or give the container more CPUs",
+            "the kernel throttled this process %d times while it measured itself, with --threads %d: its CPU quota "
+            "bears less; %s",
             watch.periods,
             n_threads,
+            way_out,
         )
     single, many = min(steps), max(steps)
     return f"{single / steps[single]:.1f} tokens/s, prompts {many / steps[many]:.0f}"
