@@ -77,7 +77,6 @@ _ENTRIES = (
         size_bytes=491_400_064,
         licence="Apache-2.0",
         description="Qwen2.5 Coder 0.5B Instruct, Q4_K_M",
-        call_bias=-1.5,
     ),
     CatalogueEntry(
         "qwen2.5-coder-1.5b",
@@ -85,7 +84,6 @@ _ENTRIES = (
         size_bytes=1_117_320_768,
         licence="Apache-2.0",
         description="Qwen2.5 Coder 1.5B Instruct, Q4_K_M",
-        call_bias=-1.0,
     ),
 )
 
