@@ -20,8 +20,6 @@ namespace {
 
 constexpr int BLOCK = 32;  // values unpacked together, of which one or two scales speak
 
-inline float wide(ggml_half half) { return _cvtsh_ss(half); }
-
 inline __m256i nibbles(const uint8_t * packed) {
     const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i *>(packed));
     return low_bits(_mm256_set_m128i(_mm_srli_epi16(both, 4), both), 15);
