@@ -2,8 +2,9 @@
 
     python tests/bench_concurrency.py --url http://127.0.0.1:8000/v1 --rounds 3
 
-Greedy. Every round's prompts begin with words of their own, so that nothing is cached from the round before. The tool
-calls of a round share one tools prompt of about two thousand tokens, cold at the beginning of either way.
+Greedy. Every round's prompts begin with words of their own, so that nothing is cached from the round before, and its
+chats are about something else: recent answers serve as drafts, and nobody asks for the same four texts eight times. The
+tool calls of a round share one tools prompt of about two thousand tokens, cold at the beginning of either way.
 """
 
 from __future__ import annotations
@@ -18,21 +19,56 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-TOPICS = ("how the sea makes waves", "how bread is made", "why the sky is blue", "what a prime number is")
+TOPICS = (
+    "how the sea makes waves",
+    "how bread is made",
+    "why the sky is blue",
+    "what a prime number is",
+    "how a bridge carries its load",
+    "why leaves turn red",
+    "what a library is for",
+    "how bees find their way",
+    "how a clock keeps time",
+    "what makes a good friend",
+    "why volcanoes erupt",
+    "how paper is made",
+    "what a parliament does",
+    "how birds fly",
+    "why iron rusts",
+    "how a piano makes its sound",
+    "what money is",
+    "how rivers shape the land",
+    "why we sleep",
+    "how glass is blown",
+    "what a shadow is",
+    "how vaccines work",
+    "why languages change",
+    "how a ship floats",
+    "what a garden needs",
+    "how stars are born",
+    "why onions make us cry",
+    "how a letter is delivered",
+    "what fair play means",
+    "how wool becomes cloth",
+    "why deserts are dry",
+    "how a camera sees",
+)
 CITIES = ("Paris", "Rome", "Oslo", "Lima")
 FILLER = "Looks a thing up in the archive and tells when it was filed, by whom, and under which number it stands. "
 
 
-def chats(salt: str) -> list[dict[str, Any]]:
-    """Four plain chats of at most a hundred tokens."""
+def chats(turn: int) -> list[dict[str, Any]]:
+    """Four plain chats of at most a hundred tokens, about other topics than the seven turns before."""
+    topics = [TOPICS[(4 * turn + i) % len(TOPICS)] for i in range(4)]
     return [
-        {"messages": [{"role": "user", "content": f"{salt}. Write a long text about {topic}."}], "max_tokens": 100}
-        for topic in TOPICS
+        {"messages": [{"role": "user", "content": f"Turn {turn}. Write a long text about {topic}."}], "max_tokens": 100}
+        for topic in topics
     ]
 
 
-def calls(salt: str) -> list[dict[str, Any]]:
+def calls(turn: int) -> list[dict[str, Any]]:
     """Four tool calls that share a long tools prompt."""
+    salt = f"Turn {turn}"
     city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     tools = [
         {"type": "function", "function": {"name": name, "description": f"{salt}. {text}", "parameters": city}}
@@ -94,13 +130,14 @@ def main(
     for name, workload in [workloads[only]] if only else workloads.values():
         slow, fast, n_same, n_tokens = [], [], 0, 0
         for i in range(rounds):
+            mine, others = workload(2 * i), workload(2 * i + 1)
             if i % 2:  # whoever is second finds the first one's cells in memory
-                second, _ = client.at_once(workload(f"Round {i} B"))
-            first, expected = client.one_after_another(workload(f"Round {i} A"))
+                second, _ = client.at_once(others)
+            first, expected = client.one_after_another(mine)
             if not i % 2:
-                second, _ = client.at_once(workload(f"Round {i} B"))
+                second, _ = client.at_once(others)
             # The same prompts again for the texts: what was computed in company must say what it said alone.
-            _, told = client.at_once(workload(f"Round {i} A"))
+            _, told = client.at_once(mine)
             slow.append(first)
             fast.append(second)
             n_same += sum(what_was_said(a) == what_was_said(b) for a, b in zip(expected, told, strict=True))

@@ -105,19 +105,19 @@ inline void transpose(__m256i r[LANES]) {
     }
 }
 
-// The sum of each vector's eight numbers, beside each other. Changes `r`.
-inline __m256i sums_of(__m256i r[LANES]) {
+// The sum of each vector's eight numbers, beside each other, or of its first four and of its last four. Changes `r`.
+template <int HALVES>
+inline void sums_of(__m256i r[LANES], __m256i sums[HALVES]) {
     for (int i = 0; i < LANES; i += 4) {
         r[i] = _mm256_hadd_epi32(_mm256_hadd_epi32(r[i], r[i + 1]), _mm256_hadd_epi32(r[i + 2], r[i + 3]));
     }
-    return _mm256_add_epi32(_mm256_permute2x128_si256(r[0], r[4], 0x20), _mm256_permute2x128_si256(r[0], r[4], 0x31));
-}
-
-inline int32_t sum_of(const void * bytes) {
-    const __m256i eight = add_products(_mm256_setzero_si256(), _mm256_set1_epi8(1), load(bytes));
-    const __m256i four  = _mm256_hadd_epi32(eight, eight);
-    const __m256i two   = _mm256_hadd_epi32(four, four);
-    return _mm256_cvtsi256_si32(two) + _mm_cvtsi128_si32(_mm256_extracti128_si256(two, 1));
+    const __m256i first = _mm256_permute2x128_si256(r[0], r[4], 0x20), last = _mm256_permute2x128_si256(r[0], r[4], 0x31);
+    if constexpr (HALVES == 1) {
+        sums[0] = _mm256_add_epi32(first, last);
+    } else {
+        sums[0] = first;
+        sums[1] = last;
+    }
 }
 
 }  // namespace

@@ -9,8 +9,7 @@
 // what ggml does with weights that it rearranged as it loaded them, and calls those for the rest: see bindings.cmake.
 //
 // The law: a product depends on its own row of the batch and its own weights only, not on the rows beside it: whole
-// numbers for each scale, then scales in their order, whether there is one row or five hundred. Of types in blocks of
-// 256 ggml multiplies up to three rows, unless it rearranged them, and rounds otherwise: its kernels are faster there.
+// numbers for each scale, then scales in their order, whether there is one row or five hundred.
 //
 // FUNCTIONGATE_KERNELS=0 in the environment leaves everything to ggml, for figures to compare with llama.cpp's.
 
@@ -212,44 +211,80 @@ void multiply_group(const Panel & panel, int side, const Rows<Type> & rows, int 
     }
 }
 
-// Eight rows of weights in blocks of 32 with `N` rows of the batch, of which `totals` has the sums of each block. What
-// is unpacked is used at once. Rounds as `multiply` does.
+// What the offset takes from a few rows' products: the sums of their bytes, and how many there are for each scale.
+template <class Type>
+struct Totals {
+    static constexpr int ROWS = 3;
+
+    int32_t of[ROWS][LONGEST * Type::halves];
+
+    explicit Totals(const Batch<Type> & batch) {
+        if constexpr (Type::offset != 0) {
+            for (int64_t block = 0; block < batch.n_blocks; block++) {
+                for (int row = 0; row < batch.n_rows; row++) {
+                    sum_up(batch.group(0).bytes(block, row), of[row] + block * Type::halves);
+                }
+            }
+        }
+    }
+
+    static void sum_up(const void * bytes, int32_t * sums) {
+        const __m256i eight = add_products(_mm256_setzero_si256(), _mm256_set1_epi8(1), load(bytes));
+        const __m256i four  = _mm256_hadd_epi32(eight, eight);
+        const __m256i two   = _mm256_hadd_epi32(four, four);
+        const int32_t half  = _mm256_cvtsi256_si32(two), other = _mm_cvtsi128_si32(_mm256_extracti128_si256(two, 1));
+        sums[0] = Type::halves == 1 ? half + other : half;
+        if constexpr (Type::halves == 2) {
+            sums[1] = other;
+        }
+    }
+};
+
+// Eight rows of weights as they are in the file with `N` rows of the batch. What is unpacked is used at once. Rounds as
+// `multiply` does.
 template <class Type, int N>
-void multiply_directly(const char * weights, size_t stride, const Rows<Type> & rows, const int32_t (*totals)[LONGEST],
+void multiply_directly(const char * weights, size_t stride, const Rows<Type> & rows, const Totals<Type> & totals,
                        int64_t n_blocks, float * out, int64_t n_out) {
-    static_assert(Type::parts == 1);
+    constexpr int parts = Type::parts, halves = Type::halves;
     __m256 sum[N];
     for (int i = 0; i < N; i++) {
         sum[i] = _mm256_setzero_ps();
     }
-    for (int64_t b = 0; b < n_blocks; b++) {
+    for (int64_t b = 0; b < n_blocks; b += parts) {
         const typename Type::block * blocks[LANES];
-        ask_for<Type>(weights + LANES * stride, b, 0);
-        rows_at(weights, stride, b, blocks);
-        __m256 scale, floor;
-        Type::scales(blocks, &scale, &floor);
-        __m256i part[N][LANES];
+        rows_at(weights, stride, b / parts, blocks);
+        __m256 scale[parts * halves], floor[parts];
+        Type::scales(blocks, scale, floor);
 #pragma GCC unroll 8
-        for (int lane = 0; lane < LANES; lane++) {
-            const __m256i bytes = Type::bytes(*blocks[lane], 0);
-            for (int i = 0; i < N; i++) {
-                part[i][lane] = add_products(_mm256_setzero_si256(), bytes, load(rows.bytes(b, i)));
+        for (int at = 0; at < parts; at++) {
+            ask_for<Type>(weights + LANES * stride, b / parts, at);
+            __m256i part[N][LANES];
+#pragma GCC unroll 8
+            for (int lane = 0; lane < LANES; lane++) {
+                const __m256i bytes = Type::bytes(*blocks[lane], at);
+                for (int i = 0; i < N; i++) {
+                    part[i][lane] = add_products(_mm256_setzero_si256(), bytes, load(rows.bytes(b + at, i)));
+                }
             }
-        }
-        float scales[GROUP], sums[GROUP];
-        _mm256_storeu_ps(scales, rows.scales(b));
-        if constexpr (Type::has_floor) {
-            _mm256_storeu_ps(sums, rows.sums(b));
-        }
-        for (int i = 0; i < N; i++) {
-            __m256i exact = sums_of(part[i]);
-            if constexpr (Type::offset != 0) {
-                exact = _mm256_sub_epi32(exact, _mm256_set1_epi32(Type::offset * totals[i][b]));
-            }
-            const __m256 whole = _mm256_mul_ps(_mm256_cvtepi32_ps(exact), scale);
-            sum[i] = _mm256_fmadd_ps(whole, _mm256_set1_ps(scales[i]), sum[i]);
+            float scales[GROUP], sums[GROUP];
+            _mm256_storeu_ps(scales, rows.scales(b + at));
             if constexpr (Type::has_floor) {
-                sum[i] = _mm256_fmadd_ps(floor, _mm256_set1_ps(sums[i]), sum[i]);
+                _mm256_storeu_ps(sums, rows.sums(b + at));
+            }
+            for (int i = 0; i < N; i++) {
+                __m256i exact[halves];
+                sums_of<halves>(part[i], exact);
+                for (int half = 0; half < halves; half++) {
+                    if constexpr (Type::offset != 0) {
+                        const int32_t total = totals.of[i][(b + at) * halves + half];
+                        exact[half] = _mm256_sub_epi32(exact[half], _mm256_set1_epi32(Type::offset * total));
+                    }
+                    const __m256 whole = _mm256_mul_ps(_mm256_cvtepi32_ps(exact[half]), scale[at * halves + half]);
+                    sum[i] = _mm256_fmadd_ps(whole, _mm256_set1_ps(scales[i]), sum[i]);
+                }
+                if constexpr (Type::has_floor) {
+                    sum[i] = _mm256_fmadd_ps(floor[at], _mm256_set1_ps(sums[i]), sum[i]);
+                }
             }
         }
     }
@@ -258,11 +293,11 @@ void multiply_directly(const char * weights, size_t stride, const Rows<Type> & r
     }
 }
 
-// Eight rearranged rows of weights with rows `first` to `first + N` of a group. Eight bytes of each are multiplied with
+// Eight rearranged rows of weights with `N` rows of the batch. Eight bytes of each are multiplied with
 // eight of the batch's to two sums, which meet in the end. Rounds as `multiply` does.
 template <int N>
-void multiply_rearranged(const char * weights, const Rows<RearrangedQ4_K> & rows, int first, int64_t n_blocks,
-                         float * out, int64_t n_out) {
+void multiply_rearranged(const char * weights, const Rows<RearrangedQ4_K> & rows, int64_t n_blocks, float * out,
+                         int64_t n_out) {
     constexpr int parts = RearrangedQ4_K::parts;
     __m256 sum[N];
     for (int i = 0; i < N; i++) {
@@ -288,7 +323,7 @@ void multiply_rearranged(const char * weights, const Rows<RearrangedQ4_K> & rows
                     const __m256i to_7 = low_bits(_mm256_srli_epi16(two, 4 * high), 15);
                     for (int i = 0; i < N; i++) {
                         int64_t bytes;
-                        std::memcpy(&bytes, here.bytes(pair + high, first + i) + 8 * eight, sizeof bytes);
+                        std::memcpy(&bytes, here.bytes(pair + high, i) + 8 * eight, sizeof bytes);
                         const __m256i all = _mm256_set1_epi64x(bytes);
                         part[high][i][0] = add_products(part[high][i][0], to_3, all);
                         part[high][i][1] = add_products(part[high][i][1], to_7, all);
@@ -302,8 +337,8 @@ void multiply_rearranged(const char * weights, const Rows<RearrangedQ4_K> & rows
                     const __m256  whole = _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(mixed, 0xD8));
                     const int     at    = pair + high;
                     sum[i] = _mm256_fmadd_ps(_mm256_mul_ps(whole, scale[at]),
-                                             _mm256_set1_ps(numbers.scale[at][first + i]), sum[i]);
-                    sum[i] = _mm256_fmadd_ps(floor[at], _mm256_set1_ps(numbers.sum[at][first + i]), sum[i]);
+                                             _mm256_set1_ps(numbers.scale[at][i]), sum[i]);
+                    sum[i] = _mm256_fmadd_ps(floor[at], _mm256_set1_ps(numbers.sum[at][i]), sum[i]);
                 }
             }
         }
@@ -316,7 +351,7 @@ void multiply_rearranged(const char * weights, const Rows<RearrangedQ4_K> & rows
 template <class Type>
 class Product {
   public:
-    static constexpr int  FEW = Type::is_rearranged ? 4 : Type::parts == 1 ? 3 : 0;  // rows that are not worth a panel
+    static constexpr int  FEW = Type::is_rearranged ? 4 : Totals<Type>::ROWS;  // rows that are not worth a panel
 
     Product(const ggml_compute_params * params, ggml_tensor * dst)
         : params(params), weights(dst->src[0]), values(dst->src[1]), dst(dst),
@@ -324,7 +359,6 @@ class Product {
 
     bool suits() const {
         return (EXACT_FOR_BYTES || Type::offset < 128) && weights->ne[1] % LANES == 0
-            && batch.n_rows >= Type::least
             && (!is_direct || batch.n_blocks <= LONGEST) && batch.size() <= params->wsize;
     }
 
@@ -334,23 +368,25 @@ class Product {
             ggml_threadpool_chunk_set(params->threadpool, params->nth);
         }
         ggml_barrier(params->threadpool);
-        int32_t totals[FEW ? FEW : 1][LONGEST];
-        if (is_direct && Type::offset != 0) {
-            for (int64_t i = 0; i < batch.n_rows * batch.n_blocks; i++) {
-                const int64_t row = i / batch.n_blocks, block = i % batch.n_blocks;
-                totals[row][block] = sum_of(batch.group(0).bytes(block, static_cast<int>(row)));
-            }
-        }
         constexpr int64_t WIDTH = SIDES * LANES;
         const int64_t n_rows  = weights->ne[1];
         const int64_t n_parts = (n_rows + WIDTH - 1) / WIDTH;
         const int64_t share   = (n_parts + 8 * params->nth - 1) / (8 * params->nth);
-        for (int64_t chunk = params->ith; chunk * share < n_parts;
-             chunk = ggml_threadpool_chunk_add(params->threadpool, 1)) {
-            for (int64_t i = chunk * share; i < n_parts && i < (chunk + 1) * share; i++) {
-                const int n_sides = n_rows - i * WIDTH < WIDTH ? 1 : SIDES;
-                is_direct ? fill_directly(i * WIDTH, n_sides, totals) : fill(i * WIDTH, n_sides);
+        const auto    for_all = [&](auto fill) {
+            for (int64_t chunk = params->ith; chunk * share < n_parts;
+                 chunk = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+                for (int64_t i = chunk * share; i < n_parts && i < (chunk + 1) * share; i++) {
+                    fill(i * WIDTH, n_rows - i * WIDTH < WIDTH ? 1 : SIDES);
+                }
             }
+        };
+        if (!is_direct) {
+            for_all([&](int64_t first, int n_sides) { fill(first, n_sides); });
+        } else if constexpr (Type::is_rearranged) {
+            for_all([&](int64_t first, int n_sides) { fill_rearranged(first, n_sides); });
+        } else {
+            const Totals<Type> totals(batch);
+            for_all([&](int64_t first, int n_sides) { fill_directly(first, n_sides, totals); });
         }
     }
 
@@ -386,25 +422,22 @@ class Product {
         }
     }
 
-    void fill_directly(int64_t first, int n_sides, const int32_t (*totals)[LONGEST]) const {
-        if constexpr (FEW > 0) {
-            for (int side = 0; side < n_sides; side++) {
-                const int64_t at   = first + side * LANES;
-                const auto    rows = batch.group(0);
-                if constexpr (Type::is_rearranged) {
-                    (void) totals;
-                    for (int row = 0; row < rows.n; row += 4) {
-                        with_count<4>(rows.n - row, [&](auto n) {
-                            multiply_rearranged<n>(rows_from(at), rows, row, batch.n_blocks, out(at, row), n_out());
-                        });
-                    }
-                } else {
-                    with_count<FEW>(rows.n, [&](auto n) {
-                        multiply_directly<Type, n>(rows_from(at), weights->nb[1], rows, totals, batch.n_blocks,
-                                                   out(at, 0), n_out());
-                    });
-                }
-            }
+    void fill_rearranged(int64_t first, int n_sides) const {
+        const auto rows = batch.group(0);
+        for (int64_t at = first; at < first + n_sides * LANES; at += LANES) {
+            with_count<FEW>(rows.n, [&](auto n) {
+                multiply_rearranged<n>(rows_from(at), rows, batch.n_blocks, out(at, 0), n_out());
+            });
+        }
+    }
+
+    void fill_directly(int64_t first, int n_sides, const Totals<Type> & totals) const {
+        const auto rows = batch.group(0);
+        for (int64_t at = first; at < first + n_sides * LANES; at += LANES) {
+            with_count<FEW>(rows.n, [&](auto n) {
+                multiply_directly<Type, n>(rows_from(at), weights->nb[1], rows, totals, batch.n_blocks, out(at, 0),
+                                           n_out());
+            });
         }
     }
 

@@ -3,9 +3,8 @@
 //
 //     weight = scale * (byte - offset) + floor
 //
-// where scales(...) fills `halves` scales, and floors, for each part of eight rows. `least` is from how many rows of the
-// batch on a product of ours is worth while. Knows ggml's blocks, and nothing of the batch but the type that ggml
-// quantizes it to.
+// where scales(...) fills `halves` scales, and floors, for each part of eight rows. Knows ggml's blocks, and nothing of
+// the batch but the type that ggml quantizes it to.
 
 #pragma once
 
@@ -84,7 +83,7 @@ template <class Block>
 struct Legacy {
     using block = Block;
     static constexpr bool is_rearranged = false;
-    static constexpr int parts = 1, halves = 1, least = 1;
+    static constexpr int parts = 1, halves = 1;
 };
 
 struct Q4_0 : Legacy<block_q4_0>, WithoutFloor {
@@ -160,7 +159,7 @@ template <class Block>
 struct SixBitScales : WithFloor {
     using block = Block;
     static constexpr bool is_rearranged = false;
-    static constexpr int parts = 8, halves = 1, offset = 0, least = 4;
+    static constexpr int parts = 8, halves = 1, offset = 0;
 
     static void scales(const block * const rows[LANES], __m256 * scale, __m256 * floor) {
         uint64_t scales[LANES], floors[LANES];
@@ -196,7 +195,7 @@ struct Q5_K : SixBitScales<block_q5_K> {
 struct Q6_K : WithoutFloor {
     using block = block_q6_K;
     static constexpr bool is_rearranged = false;
-    static constexpr int parts = 8, halves = 2, offset = 32, least = 4;
+    static constexpr int parts = 8, halves = 2, offset = 32;
 
     static __m256i bytes(const block & b, int part) {
         const int     half = part / 4, place = part % 4;
@@ -230,7 +229,7 @@ struct Q4_Kx8 {
 struct RearrangedQ4_K : WithFloor {
     using block = Q4_Kx8;
     static constexpr bool is_rearranged = true;
-    static constexpr int parts = 8, halves = 1, offset = 0, least = 1;
+    static constexpr int parts = 8, halves = 1, offset = 0;
 
     static void scales(const block & eight, __m256 * scale, __m256 * floor) {
         const __m256 d    = numbers(eight.d);

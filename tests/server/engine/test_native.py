@@ -62,11 +62,11 @@ def engine(model: Model) -> Iterator[AsyncEngine]:
     engine.close()
 
 
-def open_engine(model: Model, *, n_ctx: int = 4096) -> AsyncEngine:
+def open_engine(model: Model, *, n_ctx: int = 4096, n_draft: int = 0) -> AsyncEngine:
     from server.llama.context import Context
 
     context = Context(model, n_ctx=n_ctx, n_batch=512, n_ubatch=512, n_seq_max=8, n_threads=2)
-    return AsyncEngine(LlamaRunner(context), model.vocabulary, n_parallel=4, n_draft=0)
+    return AsyncEngine(LlamaRunner(context), model.vocabulary, n_parallel=4, n_draft=n_draft)
 
 
 def chat(engine: AsyncEngine, question: str, system: str = "") -> tuple[int, ...]:
@@ -87,23 +87,34 @@ async def test_a_greedy_answer_makes_sense(engine: AsyncEngine) -> None:
 
 
 async def test_four_answers_at_once_are_the_four_answers_alone(model: Model) -> None:
-    """Exact while a step has fewer than 64 rows and memory fewer than 512 cells in use.
-
-    Beyond, llama.cpp's flash attention sums in another order for many rows (tiles) and for a single row
-    (split memory), and close decisions may fall differently.
-    """
-    questions = ("Who are you?", "Tell a story.", "What is rain?", "Name a city.")
+    """Of any length, in a memory where others were before them."""
+    questions = [f"{question} {'Take your time. ' * 40 * i}" for i, question in enumerate(QUESTIONS)]
     alone = []
     for question in questions:
         engine = open_engine(model)
         alone.append((await read(engine, GenerationRequest(chat(engine, question), GREEDY, 48)))[0])
         engine.close()
     engine = open_engine(model)
+    await asyncio.gather(*(read(engine, GenerationRequest(chat(engine, f"{i}"), GREEDY, 5 + i)) for i in range(5)))
     requests = [GenerationRequest(chat(engine, question), GREEDY, 48) for question in questions]
-    assert sum(len(request.tokens) for request in requests) < 64
+    assert sum(len(request.tokens) for request in requests) > 1000
     together = await asyncio.gather(*(read(engine, request) for request in requests))
     engine.close()
     assert [text for text, _ in together] == alone
+
+
+async def test_drafts_change_no_greedy_answer(model: Model) -> None:
+    plain, drafting = open_engine(model), open_engine(model, n_draft=12)
+    n_steps = [0, 0]
+    for question in ("Count from one to thirty in words.", "Repeat the word rain forty times.", *QUESTIONS[:2]):
+        request = GenerationRequest(chat(plain, question), GREEDY, 80)
+        (expected, alone), (text, last) = await read(plain, request), await read(drafting, request)
+        assert text == expected
+        n_steps[0] += alone.usage.decode_steps
+        n_steps[1] += last.usage.decode_steps
+    plain.close()
+    drafting.close()
+    assert n_steps[1] < n_steps[0]  # or no draft was tried
 
 
 async def test_a_reused_prefix_gives_the_text_of_a_cold_start(model: Model, engine: AsyncEngine) -> None:
@@ -153,7 +164,7 @@ async def test_forced_runs_are_the_tokens_that_the_mask_allows(engine: AsyncEngi
     assert n_forced > 10
 
 
-async def test_preempted_answers_are_complete(model: Model) -> None:
+async def test_preempted_answers_are_those_of_nobody_in_the_way(model: Model) -> None:
     """Memory for 512 tokens, four answers of 200: some sequence must wait and be evaluated again."""
     engine = open_engine(model, n_ctx=512)
     requests = [
@@ -169,6 +180,10 @@ async def test_preempted_answers_are_complete(model: Model) -> None:
     engine.check_integrity()
     engine.close()
     assert [last.usage.completion for _, last in answers] == [200] * 4
+    undisturbed = open_engine(model)
+    for request, (text, _) in zip(requests, answers, strict=True):
+        assert text == (await read(undisturbed, request))[0]
+    undisturbed.close()
     assert engine_metrics.prefill_tokens > sum(len(request.tokens) for request in requests) + 200
 
 

@@ -1,4 +1,4 @@
-"""Attention of few rows over many cells, the one kernel of our own, against llama.cpp's plain attention."""
+"""Attention, a kernel of our own: against llama.cpp's plain attention, and against itself in other places."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import tiny_gguf
 
 pytest.importorskip("llama_cpp", reason="the bindings are not built")
 
+from quantizer.inventory import read_inventory
+from quantizer.plan import make_plan
+from quantizer.quantize import quantize
+from quantizer.recipe_file import find_recipes
 from server.llama.batch import Batch
 from server.llama.context import Context, DecodeStatus
 from server.llama.model import Model
@@ -23,9 +27,22 @@ ROWS = (1, 2, 3, 7, 16, 17, 33, 64, 65, 100)
 
 
 @pytest.fixture(scope="module", params=[4, 2, 1])
-def grouped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    path: Path = tmp_path_factory.mktemp("model") / "grouped.gguf"
-    with Model(tiny_gguf.write_tiny_gguf(path, n_kv_head=request.param)) as model:
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_gguf.write_tiny_gguf(tmp_path_factory.mktemp("model") / "tiny.gguf", n_kv_head=request.param)
+
+
+@pytest.fixture(scope="module")
+def grouped(path: Path) -> Iterator[Model]:
+    with Model(path) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def quantized(path: Path) -> Iterator[Model]:
+    """The same in Q8_0: ggml's products of plain numbers depend on the number of rows, ours of blocks do not."""
+    plan = make_plan(find_recipes("Q8_0")[0], read_inventory(path))
+    (made,) = quantize(plan, path.with_name("quantized.gguf")).paths
+    with Model(made) as model:
         yield model
 
 
@@ -63,22 +80,71 @@ def test_any_number_of_rows_of_two_sequences_sees_what_plain_attention_sees(grou
         assert np.abs(here - there).max() < 0.01 * np.abs(there).max()
 
 
+def scattered(context: Context, batch: Batch, tokens: np.ndarray, rng: np.random.Generator) -> None:
+    """Evaluates `tokens` as sequence 0, in pieces whose cells lie between those of others and where others were."""
+    start, n_other = 0, [0, 0]
+    while start < len(tokens):
+        n = int(rng.integers(1, 60))
+        seq = int(rng.integers(1, 3))
+        if n_other[seq - 1] > 40:
+            context.seq_rm(seq, 0)
+            n_other[seq - 1] = 0
+        other = tokens[: int(rng.integers(1, 30))]
+        decode(context, batch, [(other, n_other[seq - 1], seq), (tokens[start : start + n], start, 0)])
+        n_other[seq - 1] += len(other)
+        start += n
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_gets_the_same_bits_wherever_its_cells_lie_and_on_any_number_of_threads(
+    quantized: Model, seed: int, n_threads: int
+) -> None:
+    tokens = np.random.default_rng(0).integers(3, 259, 701)
+    with (
+        Context(quantized, n_ctx=1024, n_batch=512, n_seq_max=4, n_threads=1, flash_attn="on") as alone,
+        Context(quantized, n_ctx=1024, n_batch=512, n_seq_max=4, n_threads=n_threads, flash_attn="on") as busy,
+    ):
+        batch = Batch(512, 4, alone.n_vocab)
+        decode(alone, batch, [(tokens[:400], 0, 0)])
+        decode(alone, batch, [(tokens[400:700], 400, 0)])
+        expected = decode(alone, batch, [(tokens[700:], 700, 0)])[0]
+
+        scattered(busy, batch, tokens[:700], np.random.default_rng(seed))
+        found = decode(busy, batch, [(tokens[:5], 0, 3), (tokens[700:], 700, 0)])[-1]
+        batch.close()
+
+    assert np.array_equal(found, expected)
+
+
+def test_sums_of_whole_numbers_lose_nothing_to_speak_of(grouped: Model) -> None:
+    tokens = np.random.default_rng(0).integers(3, 259, 600)
+    with (
+        Context(grouped, n_ctx=1024, n_batch=600, n_seq_max=1, n_threads=2, flash_attn="on") as ours,
+        Context(grouped, n_ctx=1024, n_batch=600, n_seq_max=1, n_threads=2, flash_attn="off") as plain,
+    ):
+        batch = Batch(600, 1, ours.n_vocab)
+        here = decode(ours, batch, [(tokens, 0, 0)])
+        there = decode(plain, batch, [(tokens, 0, 0)])
+        batch.close()
+    assert np.abs(here - there).mean() < 0.001 * np.abs(there).mean()
+
+
 @pytest.mark.native
-def test_a_row_gets_the_same_bits_in_any_company_and_after_any_chunks_beyond_512_cells(smollm2_path: Path) -> None:
+def test_a_row_gets_the_same_bits_in_any_company_and_after_any_chunks(smollm2_path: Path) -> None:
     tokens = np.random.default_rng(0).integers(100, 20_000, 900)
     answers = []
     with Model(smollm2_path) as model:
-        for chunk in (200, 96, 7):
-            with Context(model, n_ctx=1024, n_batch=512, n_seq_max=4, n_threads=2, flash_attn="on") as context:
+        for chunk, n_threads in ((200, 2), (96, 1), (7, 3)):
+            with Context(model, n_ctx=1024, n_batch=512, n_seq_max=4, n_threads=n_threads, flash_attn="on") as context:
                 batch = Batch(512, 4, context.n_vocab)
                 decode(context, batch, [(tokens[:500], 0, 0)])
+                decode(context, batch, [(tokens[:90], 0, 1)])
                 for start in range(500, 700, chunk):
                     decode(context, batch, [(tokens[start : min(start + chunk, 700)], start, 0)])
-                decode(context, batch, [(tokens[:90], 0, 1)])
                 for other in (0, 1, 5, 40):
                     company = [(tokens[90 : 90 + other], 90, 1)] if other else []
-                    # The row comes first: so its own key and value are in the same cell each time.
-                    answers.append(decode(context, batch, [(tokens[700:701], 700, 0), *company])[0])
+                    answers.append(decode(context, batch, [*company, (tokens[700:701], 700, 0)])[-1])
                     context.seq_rm(0, 700)
                     context.seq_rm(1, 90)
                 batch.close()
