@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from server.llama.errors import LlamaError, ModelLoadError
 from server.llama.library import library
+from server.llama.mapping import forget_pages
 from server.llama.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Model:
                 f"llama.cpp cannot load {self.path}: the file is damaged or its architecture is newer than "
                 f"{self.library.build_info()} (run with --verbose for its log)"
             )
+        if use_mmap and repack:
+            forget_pages(self.path)  # what was laid out anew is not read again
         self.vocab_only = vocab_only
         try:
             self._vocabulary = Vocabulary(self.library, c.llama_model_get_vocab(self._handle))
