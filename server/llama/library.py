@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import os
 import platform
 from pathlib import Path
@@ -19,8 +20,9 @@ from server.llama.errors import LibraryError
 class Library:
     """The loaded bindings. `c` is the `llama_cpp` module: raw functions, one for each function of llama.h.
 
-    `has_kernels` is whether ggml was built with the products of `kernels/` for this processor and the environment does
-    not turn them off. Raises `LibraryError` if the bindings cannot be imported or no CPU backend can be registered.
+    `kernels` names ggml's files if they were built with the products of `kernels/` for this processor and the
+    environment does not turn them off; None otherwise. Raises `LibraryError` if the bindings cannot be imported or no
+    CPU backend can be registered.
     """
 
     def __init__(self) -> None:
@@ -36,7 +38,7 @@ class Library:
         # libc's getpid ignores its arguments: a silent log that never takes the GIL, from whatever thread.
         self._silence = ctypes.cast(ctypes.CDLL(None).getpid, llama_cpp.llama_log_callback)
         self.set_verbose(verbose=False)
-        self.has_kernels = self._finds_kernels()
+        self.kernels = self._find_kernels()
         self.c.llama_backend_init()
         if not self._has_cpu_backend():
             self._load_cpu_variants()
@@ -51,9 +53,9 @@ class Library:
         return str(self.c.llama_print_system_info().decode("utf-8", "replace"))
 
     def build_info(self) -> str:
-        """The versions of the bindings and of llama.cpp, and whether kernels of our own round otherwise."""
+        """The versions of the bindings and of llama.cpp, and which kernels of our own, if any, round otherwise."""
         version = self.c.llama_version().decode("utf-8", "replace")
-        kernels = ", own kernels" if self.has_kernels else ""
+        kernels = f", own kernels {self.kernels}" if self.kernels else ""
         return f"llama-cpp-python {self.c.__version__}, llama.cpp {version}{kernels}"
 
     def function(self, name: str, argtypes: list[Any], restype: Any) -> Any:
@@ -64,12 +66,15 @@ class Library:
         prototype = ctypes.CFUNCTYPE(restype, *argtypes)
         return prototype((name, self._handle))
 
-    def _finds_kernels(self) -> bool:
+    def _find_kernels(self) -> str | None:
         # In the files: with a backend for each CPU generation no handle leads to the one that is loaded.
         if os.environ.get("FUNCTIONGATE_KERNELS") == "0" or platform.machine().lower() not in ("x86_64", "amd64"):
-            return False
+            return None
         folder = Path(self._handle._name).parent  # noqa: SLF001 - ctypes keeps the path nowhere else
-        return any(b"functiongate_matmul" in file.read_bytes() for file in folder.glob("*ggml-cpu*"))
+        files = [file.read_bytes() for file in sorted(folder.glob("*ggml-cpu*"))]
+        if not any(b"functiongate_matmul" in file for file in files):
+            return None
+        return hashlib.sha256(b"".join(files)).hexdigest()[:12]
 
     def _has_cpu_backend(self) -> bool:
         count = self._handle.ggml_backend_dev_count
