@@ -77,11 +77,21 @@ def measure_here(path: Path, n_threads: int, n_prompt: int, n_decode: int, repet
         prefill=n_prompt / statistics.median(prefill for prefill, _ in runs),
         decode=n_decode / statistics.median(decode for _, decode in runs),
         load_s=load_s,
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_bytes=_peak_bytes(),
         n_threads=n_threads,
         n_prompt=n_prompt,
         n_decode=n_decode,
     )
+
+
+def _peak_bytes() -> int:
+    # Not ru_maxrss where there is something better: a child's begins with what its parent had in memory.
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def _run(context: Context, batch: Batch, tokens: np.ndarray, n_prompt: int, n_decode: int) -> tuple[float, float]:

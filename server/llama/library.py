@@ -20,9 +20,9 @@ from server.llama.errors import LibraryError
 class Library:
     """The loaded bindings. `c` is the `llama_cpp` module: raw functions, one for each function of llama.h.
 
-    `kernels` names ggml's files if they were built with the products of `kernels/` for this processor and the
-    environment does not turn them off; None otherwise. Raises `LibraryError` if the bindings cannot be imported or no
-    CPU backend can be registered.
+    `folder` is where its files are. `kernels` names ggml's files if they were built with the products of `kernels/` for
+    this processor and the environment does not turn them off; None otherwise. Raises `LibraryError` if the bindings
+    cannot be imported or no CPU backend can be registered.
     """
 
     def __init__(self) -> None:
@@ -35,6 +35,7 @@ class Library:
         # Symbols looked up through libllama's own handle come from the copies of ggml that libllama resolved.
         # The wheel holds further copies under other names; each would be a second library with an empty registry.
         self._handle: Any = llama_cpp.llama_cpp._lib  # noqa: SLF001 - the bindings expose no other way to it
+        self.folder = Path(self._handle._name).parent  # noqa: SLF001 - ctypes keeps the path nowhere else
         # libc's getpid ignores its arguments: a silent log that never takes the GIL, from whatever thread.
         self._silence = ctypes.cast(ctypes.CDLL(None).getpid, llama_cpp.llama_log_callback)
         self.set_verbose(verbose=False)
@@ -70,8 +71,7 @@ class Library:
         # In the files: with a backend for each CPU generation no handle leads to the one that is loaded.
         if os.environ.get("FUNCTIONGATE_KERNELS") == "0" or platform.machine().lower() not in ("x86_64", "amd64"):
             return None
-        folder = Path(self._handle._name).parent  # noqa: SLF001 - ctypes keeps the path nowhere else
-        files = [file.read_bytes() for file in sorted(folder.glob("*ggml-cpu*"))]
+        files = [file.read_bytes() for file in sorted(self.folder.glob("*ggml-cpu*"))]
         if not any(b"functiongate_matmul" in file for file in files):
             return None
         return hashlib.sha256(b"".join(files)).hexdigest()[:12]
