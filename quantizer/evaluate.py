@@ -62,8 +62,8 @@ CONVENTIONS: Mapping[str, str] = {
     "tasks": "mean log-probability of an answer's tokens after the beginning that all have in common; the best must be "
     "right; error = sqrt(p (1 - p) / (n - 1)); interval: Wilson, 95 %",
     "tool_calls": "served by functiongate, greedy, tool_choice auto; the calls must be those accepted, in any order",
-    "speed": "median of three runs in a process of their own, with llama.cpp's kernels unless FUNCTIONGATE_KERNELS is 1; peak "
-    "resident set of that process",
+    "speed": "median of three runs in a process of their own, with llama.cpp's kernels unless FUNCTIONGATE_KERNELS=1; "
+    "largest resident set of that process",
 }
 
 
