@@ -7,6 +7,7 @@ Knows no HTTP and no pointer. `fold` makes the whole answer from the same deltas
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import secrets
@@ -84,6 +85,11 @@ class ChatRequest:
     terms: ServiceTerms = field(default_factory=ServiceTerms)
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     thinks: bool = True
+
+
+_ANY_TOOL = {"name": "look_up", "parameters": {"type": "object", "properties": {"what": {"type": "string"}}}}
+WARM_UP = ChatRequest(({"role": "user", "content": "?"},), ({"type": "function", "function": _ANY_TOOL},))
+"""A request that is prepared before anybody asks, and never evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,14 @@ class ChatService:
     def degradations(self) -> Mapping[str, int]:
         """How many schemas of accepted requests were degraded, by keyword: a bounded set."""
         return self._degradations.copy()
+
+    def warm_up(self) -> None:
+        """Do what the first request would wait for: compile the template, a grammar, and the table of decisions.
+
+        Nothing is evaluated. What the model's template refuses, tools for example, it refuses when it is asked.
+        """
+        with contextlib.suppress(RequestError):
+            self._prepare(WARM_UP)
 
     async def open(self, request: ChatRequest) -> ChatStream:
         """Admit a request and return its deltas; see `Chat.open`."""

@@ -136,10 +136,12 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         templates.close()
         raise StartupError(str(error)) from error
     call_bias = default_call_bias(path) if config.call_bias is None else config.call_bias
+    chat = ChatService(engine, family, render, call_bias=call_bias)
+    chat.warm_up()
     names = model_names(config.model, path)
     aliases = (config.alias,) if config.alias else ()
     return LoadedModel(
-        chat=ChatService(engine, family, render, call_bias=call_bias),
+        chat=chat,
         completion=CompletionService(engine),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,

@@ -38,6 +38,27 @@ def answer(engine):
     return ask
 
 
+def test_warming_up_prepares_a_request_and_evaluates_nothing(engine):
+    rendered = []
+
+    def render(messages, tools, **settings):
+        rendered.append(len(tools))
+        return get_family("qwen2.5").prompt(messages, tools, **settings)
+
+    service = ChatService(engine, get_family("qwen2.5"), render, call_bias=1.0)
+    service.warm_up()
+    assert 1 in rendered
+    assert "_decision_tokens" in vars(service)
+    assert engine.metrics.decode_steps == engine.metrics.prefill_tokens == 0
+
+
+def test_warming_up_a_model_that_takes_no_tools_is_no_failure(engine):
+    service = ChatService(engine, get_family("minitron"))
+    service.warm_up()
+    with pytest.raises(RequestError):
+        service._prepare(ChatRequest(MESSAGES, TOOLS))
+
+
 async def test_only_allowed_tools_are_called_and_the_prompt_stays_the_same(answer):
     called = set()
     for seed in range(20):
