@@ -18,11 +18,12 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from server.bench.command import bench
+from server.cache import cache_directory
 from server.config import Config, load_config
 from server.errors import FunctionGateError
 from server.family_commands import families, parse, render
 from server.model_commands import tune, warm
-from server.models import CATALOGUE, CatalogueEntry, HubFile, cache_directory, cached_path
+from server.models import CATALOGUE, CatalogueEntry, HubFile, cached_path
 from server.version import functiongate_version
 
 if TYPE_CHECKING:

@@ -114,8 +114,9 @@ class _Reader:
     def _entry(self) -> None:
         start, self._cut_bytes = self._file.tell(), 0
         key = self._string(MAX_KEY_BYTES).decode("utf-8", "replace")
-        if not key or key in self._entry_bytes:
-            raise self._damaged(f"the metadata key {key!r} is empty or there twice")
+        # C would read the key up to the NUL, and abort where nothing is before it.
+        if not key or "\0" in key or key in self._entry_bytes:
+            raise self._damaged(f"the metadata key {key!r} is empty, there twice, or holds a NUL")
         kind = self._number(_U32)
         if kind == _ARRAY:
             self._array(key)

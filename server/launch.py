@@ -14,10 +14,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server.cache import cache_directory
 from server.errors import StartupError
 from server.machine import ThrottleWatch, choose_setting, self_check, tuning_file
 from server.model_hash import model_hash
-from server.models import cache_directory, default_call_bias, model_names, resolve
+from server.models import default_call_bias, model_names, resolve
 from server.version import functiongate_version
 from server.wheel import Progress, silent
 

@@ -34,10 +34,11 @@ def tune(
 
     Takes minutes, and wants the machine to itself.
     """
+    from server.cache import cache_directory  # noqa: PLC0415
     from server.llama.library import library  # noqa: PLC0415 -- `--help` does not need it
     from server.machine import default_setting, tuning_file  # noqa: PLC0415
     from server.model_hash import model_hash  # noqa: PLC0415
-    from server.models import cache_directory, resolve  # noqa: PLC0415
+    from server.models import resolve  # noqa: PLC0415
     from server.tuning import tune as find  # noqa: PLC0415
 
     config = load_config(_given(model=model, cache_dir=cache_dir), None)

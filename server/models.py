@@ -7,14 +7,12 @@ once needs no network.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import platformdirs
-
+from server.cache import cache_directory
 from server.errors import StartupError
 from server.gguf import read_header
 from server.hub import cached_from_hub, fetch_from_hub
@@ -88,12 +86,6 @@ _ENTRIES = (
 )
 
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
-
-
-def cache_directory() -> Path:
-    """Where fetched models are kept: FUNCTIONGATE_CACHE_DIR, else the user's cache directory."""
-    chosen = os.environ.get("FUNCTIONGATE_CACHE_DIR")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("functiongate")
 
 
 def resolve(name: str, *, cache_dir: Path | None = None, progress: Progress = silent) -> Path:

@@ -30,7 +30,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from server.models import cache_directory
+from server.cache import cache_directory
 
 WHEEL = "bfcl-eval==2026.3.23"
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None}

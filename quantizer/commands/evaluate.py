@@ -16,8 +16,9 @@ from quantizer.evaluate import EvaluationChoice, Means
 from quantizer.evaluate import evaluate as measure
 from quantizer.progress import work_bar
 from quantizer.reference import MAX_BYTES, ReferenceStore
+from server.cache import cache_directory
 from server.cpu import choose_threads
-from server.models import cache_directory, resolve
+from server.models import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,8 +17,9 @@ from quantizer.reference import MAX_BYTES, ReferenceStore
 from quantizer.report_tables import report_tables
 from quantizer.run import Stage, run
 from quantizer.set_file import find_set
+from server.cache import cache_directory
 from server.cpu import choose_threads
-from server.models import cache_directory, resolve
+from server.models import resolve
 
 GIB = 1 << 30
 

@@ -153,7 +153,8 @@ def test_a_vocabulary_of_any_strings_is_walked_over(tmp_path_factory, lengths):
 @pytest.mark.parametrize(
     ("entries", "tensors", "reason"),
     [
-        ([text("")], [], "empty or there twice"),
+        ([text("")], [], "empty, there twice, or holds a NUL"),
+        ([text("\0general.name")], [], "empty, there twice, or holds a NUL"),
         ([text("a"), text("a")], [], "there twice"),
         ([], [text("w"), text("w")], "there twice"),
         ([], [text("w" * 64)], "64 bytes"),
