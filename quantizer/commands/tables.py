@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from quantizer.groups import Group
-from quantizer.report_tables import Table as ReportTable
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from quantizer.groups import Group
+    from quantizer.report_tables import Table as ReportTable
 
 
 def console() -> Console:

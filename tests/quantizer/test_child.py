@@ -1,0 +1,120 @@
+"""Whatever ends the child, its parent says so and lives; whatever ends the parent ends the child."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from quantizer.native.child import in_child
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="the work is done in the process itself")
+
+SCRIPT = """
+import os, signal, sys, time
+from quantizer.native.child import in_child
+
+def ready():
+    print(os.getpid(), flush=True)
+
+def work():
+    {work}
+
+sys.exit(in_child(work, lambda reason: print(reason, flush=True)))
+"""
+WAITS = """
+    try:
+        ready()
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(0.2)  # a second one would end this
+        return 130
+    return 0
+"""
+
+
+def _hear_ctrl_c():
+    """What a shell starts in the background ignores SIGINT, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def started(work, **options):
+    """The parent's process, and the child's number."""
+    command = [sys.executable, "-c", SCRIPT.format(work=work)]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509  the test has no threads
+        **options,
+    )
+    return process, int(process.stdout.readline())
+
+
+def is_running(number):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{number}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 130])
+def test_the_childs_exit_code_is_the_parents(code):
+    process, child = started(f"ready(); return {code}")
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == code
+    assert child != process.pid
+
+
+@pytest.mark.parametrize("name", ["SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE"])
+def test_a_fault_in_c_is_said_in_one_line_and_is_a_failure(name):
+    process, _ = started(f"ready(); os.kill(os.getpid(), signal.{name})")
+    said, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (1, "")
+    assert f"llama.cpp ended the process ({name})" in said
+    assert said.count("\n") == 1
+
+
+def test_a_child_killed_for_its_memory_is_said_so():
+    process, child = started(WAITS)
+    os.kill(child, signal.SIGKILL)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "want of memory" in said
+
+
+def test_a_signal_to_the_parent_reaches_the_child():
+    process, _ = started(WAITS)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 130
+
+
+def test_a_parent_asked_to_end_ends_as_asked_and_its_child_with_it():
+    process, child = started(WAITS)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert not is_running(child)
+
+
+def test_a_parent_that_is_killed_takes_its_child_along():
+    process, child = started(WAITS)
+    process.kill()
+    process.communicate(timeout=30)
+    for _ in range(300):
+        if not is_running(child):
+            return
+        time.sleep(0.01)
+    pytest.fail("the child outlives its parent")
+
+
+def test_without_a_way_to_wait_the_work_is_done_here(monkeypatch):
+    monkeypatch.delattr(signal, "sigwaitinfo")
+    assert in_child(os.getpid, lambda _reason: None) == os.getpid()
