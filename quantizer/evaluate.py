@@ -24,10 +24,10 @@ from quantizer.decisions import (
 )
 from quantizer.divergence import measure_divergence
 from quantizer.errors import DataError, FileFormatError
+from quantizer.hashing import model_sha256
 from quantizer.logits_file import LogitsFile
 from quantizer.model_family import model_family
 from quantizer.perplexity import measure_perplexity
-from quantizer.reference import model_digest
 from quantizer.sources import SHIPPED_TEXT, read_text
 from quantizer.speed import measure_speed
 from quantizer.task_files import read_hellaswag, read_multiple_choice, read_winogrande
@@ -101,11 +101,11 @@ def evaluate(path: Path, reference: Path | None, choice: EvaluationChoice, means
 
     Raises `QuantizerError` and its kinds.
     """
-    report: dict[str, Any] = {"reference": reference and {"name": reference.name, "sha256": model_digest(reference)}}
+    report: dict[str, Any] = {"reference": reference and {"name": reference.name, "sha256": model_sha256(reference)}}
     with Model(path) as model:
         report["model"] = {
             "name": path.name,
-            "sha256": model_digest(path),
+            "sha256": model_sha256(path),
             "file_bytes": path.stat().st_size,
             "tensor_bytes": model.size_bytes,
             "bits_per_weight": 8 * model.size_bytes / model.n_params,
@@ -175,7 +175,7 @@ def _measure_decisions(model: Model, reference: Path | None, choice: EvaluationC
 
 
 def _expected(reference: Path, calls: Sequence[ForcedCall], means: Means) -> list[ExpectedDecision]:
-    path = means.store.path(f"{model_digest(reference)[:32]}{calls_key(calls)[:32]}", ".decisions.npz")
+    path = means.store.path(f"{model_sha256(reference)[:32]}{calls_key(calls)[:32]}", ".decisions.npz")
     if not means.store.has(path):
         with Model(reference) as weights, means.bars("reference's decisions") as progress:
             found = expected_decisions(weights, calls, n_threads=means.n_threads, progress=progress)

@@ -16,8 +16,7 @@ from typing import Any
 
 from quantizer.errors import DataError
 from quantizer.evaluate import EvaluationChoice, Means, evaluate
-from quantizer.hashing import files_sha256
-from quantizer.reference import model_digest
+from quantizer.hashing import file_sha256, model_sha256
 from server.cpu import describe_cpu
 from server.llama.library import library
 from server.version import functiongate_version
@@ -57,8 +56,8 @@ def evaluate_once(
 
     Measures that are no longer chosen are dropped. Raises `QuantizerError` and its kinds.
     """
-    common = [_FORM, functiongate_version(), library().build_info(), model_digest(path)]
-    common.append(reference and model_digest(reference))
+    common = [_FORM, functiongate_version(), library().build_info(), model_sha256(path)]
+    common.append(reference and model_sha256(reference))
     wanted = {name: (part, _key([name, *common, _depends(part, means)])) for name, part in _parts(choice).items()}
     kept = _kept(target)
     keys = {name: key for name, key in kept.get("keys", {}).items() if name in wanted and wanted[name][1] == key}
@@ -100,7 +99,7 @@ def _depends(part: EvaluationChoice, means: Means) -> list[Any]:
     files += [path for _, path in part.tasks]
     return [
         [part.n_ctx, part.max_chunks, part.n_dialogues, part.family, part.n_tasks],
-        [files_sha256([path]) for path in files],
+        [file_sha256(path) for path in files],
         [asdict(case) for case in part.cases],
         [describe_cpu(Path("/")), means.n_threads] if part.with_speed else None,
     ]

@@ -1,25 +1,61 @@
-"""SHA-256 of files: what says that two of them are the same."""
+"""SHA-256 of files: what says that two of them are the same.
+
+A model's is remembered from one verb to the next (`server.model_hash`); of the small files that go with it none is.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from quantizer.errors import FileFormatError
+from server.cache import cache_directory
+from server.model_hash import known_hash, model_hash
+
+_FIRST_PART = re.compile(r"-00001-of-(\d{5})\.gguf$")
 
 
-def files_sha256(paths: Iterable[Path]) -> str:
-    """SHA-256, in hexadecimal digits, of the files' bytes one after the other. Raises `FileFormatError`.
+def file_sha256(path: Path) -> str:
+    """SHA-256, in hexadecimal digits, of a file's bytes. Raises `FileFormatError` if it cannot be read."""
+    with _refused(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    The parts of a split model give another hash than the model in one file.
+
+def model_sha256(path: Path) -> str:
+    """SHA-256 of a model file's bytes; of a split one's, whose first part `path` is, the hash of its files' hashes.
+
+    Raises `FileFormatError` if a file cannot be read.
     """
-    total = hashlib.sha256()
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    total.update(block)
-        except OSError as error:
-            raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from error
-    return total.hexdigest()
+    with _refused(path):
+        return _joined([model_hash(part, cache_directory()) for part in _parts(path)])
+
+
+def known_model_sha256(path: Path) -> str | None:
+    """The same if it is remembered, and None if that would take reading the model. Raises `FileFormatError`."""
+    with _refused(path):
+        known = [known_hash(part, cache_directory()) for part in _parts(path)]
+    return None if None in known else _joined([each for each in known if each is not None])
+
+
+def _joined(hashes: list[str]) -> str:
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _parts(path: Path) -> list[Path]:
+    """All files of a split model whose first one `path` is, by llama.cpp's rule of names; else `path` alone."""
+    if not (found := _FIRST_PART.search(path.name)):
+        return [path]
+    n = int(found[1])
+    parts = [path.with_name(f"{path.name[: found.start()]}-{i:05}-of-{n:05}.gguf") for i in range(1, n + 1)]
+    return [part for part in parts if part.exists()]
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileFormatError(f"cannot read {error.filename or path}: {error.strerror or error}") from error

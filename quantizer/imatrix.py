@@ -16,9 +16,9 @@ import numpy as np
 from quantizer.chunks import Chunks
 from quantizer.errors import DataError, NativeError
 from quantizer.evaluation import Evaluator
+from quantizer.hashing import model_sha256
 from quantizer.imatrix_file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
 from quantizer.native.graph import Product, ProductTap
-from quantizer.reference import model_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -187,7 +187,7 @@ def _common_n_ctx(sources: Sequence[tuple[str, Chunks]]) -> int:
 
 def _run_key(model: Model, sources: Sequence[tuple[str, Chunks]]) -> str:
     """What a checkpoint must be of: these weights and these tokens."""
-    return sha256(" ".join([model_digest(model.path), *(chunks.key for _, chunks in sources)]).encode()).hexdigest()
+    return sha256(" ".join([model_sha256(model.path), *(chunks.key for _, chunks in sources)]).encode()).hexdigest()
 
 
 def _resume(collector: Collector, checkpoint: Path | None, run: str) -> int:

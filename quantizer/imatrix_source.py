@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from quantizer.activations import ImatrixFile
-from quantizer.hashing import files_sha256
+from quantizer.hashing import file_sha256
 from quantizer.imatrix_file import read_imatrix
 
 
 def read_imatrix_source(path: Path) -> ImatrixFile:
     """The imatrix at `path`, GGUF or legacy. Raises `FileFormatError` if it is none, or is damaged."""
-    return ImatrixFile(read_imatrix(path), path.name, files_sha256([path]))
+    return ImatrixFile(read_imatrix(path), path.name, file_sha256(path))

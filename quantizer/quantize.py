@@ -6,26 +6,27 @@ leaves a `.partial` file at most, which the next run of the same name takes over
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from quantizer.duplicate import materialised
 from quantizer.errors import FileFormatError, NativeError, PlanError
-from quantizer.hashing import files_sha256
-from quantizer.inventory import read_inventory
-from quantizer.layout import Value
+from quantizer.hashing import model_sha256
+from quantizer.inventory import Inventory, read_inventory
+from quantizer.lock import locked
 from quantizer.native.quantize import Job, run
 from quantizer.native.rows import are_finite
 from quantizer.plan import Plan
 from quantizer.provenance import PLAN_KEY, SOURCE_KEY, plan_hash
+from quantizer.stamp import stamp
 from server.cpu import cpu_budget
 from server.llama.library import library
 
@@ -66,27 +67,23 @@ def quantize(
     plan: Plan,
     target: Path,
     *,
-    source_sha256: str | None = None,
     n_threads: int = 0,
     overwrite: bool = False,
     on_step: Callable[[Step], None] = lambda _step: None,
 ) -> QuantizedModel:
     """Make the plan's file, `target`, or a split model's files, whose names it gives (`target-00001-of-00003.gguf`).
 
-    Files there already that were made by the same plan from the same source are kept. `source_sha256` saves hashing
-    the source again when several files are made of it.
+    Files there already that were made by the same plan from the same source are kept. The source is hashed, if its
+    hash is not remembered, while llama.cpp is at work.
     Raises `PlanError` if something else is under the name, unless `overwrite`, if another process is making it, or if
     the disk is too full;
     `FileFormatError` if the source holds values that are no numbers; `NativeError` if llama.cpp fails.
     """
-    source_sha256 = source_sha256 or files_sha256(plan.inventory.paths)
-    entries = {**plan.entries, SOURCE_KEY: source_sha256}
-    entries[PLAN_KEY] = plan_hash(plan.types, entries, library().build_info())
     paths = _paths(target, plan)
     if any(path.exists() for path in paths):
         if any(path.exists() and path.samefile(source) for path in paths for source in plan.inventory.paths):
             raise PlanError(f"{target} is the model itself; name another file")
-        if _is_made_by(paths[0], plan, entries[PLAN_KEY]):
+        if _is_made_by(paths[0], plan, _hashes(plan, model_sha256(plan.inventory.path))):
             return QuantizedModel(plan, paths, is_kept=True)
         if not overwrite:
             raise PlanError(f"{paths[0]} is there and was not made by this plan; remove it, or say --overwrite")
@@ -94,15 +91,34 @@ def quantize(
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_space(plan, target.parent)
     with _partial(target, plan) as partial:
+        source_sha256 = _begun(model_sha256, plan.inventory.path)
         with materialised(plan.inventory, partial) as source:
-            run(
-                _job(plan, source, partial, entries, n_threads or _threads()),
-                _Steps(on_step).hear,
-            )
-        written = _paths(partial, plan)
-        _check_written(plan, written)
+            run(_job(plan, source, partial, n_threads or _threads()), _Steps(on_step).hear)
+        written, hashes = _paths(partial, plan), _hashes(plan, source_sha256.result())
+        stamp(written[0], hashes)
+        _check_written(plan, written, hashes)
         _move(written, paths)
     return QuantizedModel(plan, paths, is_kept=False)
+
+
+def _hashes(plan: Plan, source_sha256: str) -> dict[str, str]:
+    """The entries whose places the plan only keeps."""
+    entries = {**plan.entries, SOURCE_KEY: source_sha256}
+    return {SOURCE_KEY: source_sha256, PLAN_KEY: plan_hash(plan.types, entries, library().build_info())}
+
+
+def _begun(function: Callable[[Path], str], path: Path) -> Future[str]:
+    """Call the function in a thread that does not keep an interrupted process alive."""
+    future: Future[str] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(path))
+        except Exception as error:  # noqa: BLE001  whoever asks for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=call, name=function.__name__, daemon=True).start()
+    return future
 
 
 def _paths(target: Path, plan: Plan) -> tuple[Path, ...]:
@@ -114,14 +130,18 @@ def _paths(target: Path, plan: Plan) -> tuple[Path, ...]:
     return tuple(target.with_name(f"{stem}-{part:05}-of-{count:05}.gguf") for part in range(1, count + 1))
 
 
-def _is_made_by(path: Path, plan: Plan, plan_sha256: Value) -> bool:
-    """Whether the files at `path` are whole and carry this plan's hash."""
+def _is_made_by(path: Path, plan: Plan, hashes: Mapping[str, str]) -> bool:
+    """Whether the files at `path` are whole and carry these hashes."""
     try:
         there = read_inventory(path)
     except FileFormatError:
         return False
     sizes = tuple(header.size_bytes for header in there.headers)
-    return there.header.metadata.get(PLAN_KEY) == plan_sha256 and sizes == plan.file_bytes
+    return sizes == plan.file_bytes and _carries(there, hashes)
+
+
+def _carries(inventory: Inventory, hashes: Mapping[str, str]) -> bool:
+    return all(inventory.header.metadata.get(key) == value for key, value in hashes.items())
 
 
 def _check_finite(plan: Plan) -> None:
@@ -148,24 +168,12 @@ def _partial(target: Path, plan: Plan) -> Iterator[Path]:
     """A name beside the target to write to, this process's alone; nothing is left under it unless the process dies."""
     partial = target.with_name(f".{target.name.removesuffix('.gguf')}.partial.gguf")
     lock = target.with_name(f".{target.name}.lock")
-    with lock.open("w") as held:
-        if not _is_ours(held, lock):
-            raise PlanError(f"another process is making {target}; wait for it, or choose another name")
+    with locked(lock, f"another process is making {target}; wait for it, or choose another name"):
         try:
             yield partial
         finally:
             for path in _paths(partial, plan):
                 path.unlink(missing_ok=True)
-            lock.unlink(missing_ok=True)
-
-
-def _is_ours(held: TextIO, lock: Path) -> bool:
-    """Take the lock. Whoever held it before may have removed the file under our hands: then it locks nothing."""
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return lock.stat().st_ino == os.fstat(held.fileno()).st_ino
-    except (BlockingIOError, FileNotFoundError):
-        return False
 
 
 def _threads() -> int:
@@ -174,7 +182,7 @@ def _threads() -> int:
     return max(1, min(budget.n_affinity, math.floor(budget.quota or budget.n_affinity)))
 
 
-def _job(plan: Plan, source: Path, target: Path, entries: Mapping[str, Value], n_threads: int) -> Job:
+def _job(plan: Plan, source: Path, target: Path, n_threads: int) -> Job:
     imatrix = plan.imatrix.imatrix if plan.imatrix else None
     names = [name for name in plan.overrides if imatrix is not None and name in imatrix.entries]
     return Job(
@@ -182,7 +190,7 @@ def _job(plan: Plan, source: Path, target: Path, entries: Mapping[str, Value], n
         target=target.with_name(target.name.removesuffix(".gguf")) if plan.keep_split else target,
         file_type=plan.native_file_type.id,
         types={name: kind.id for name, kind in plan.overrides.items()},
-        entries=entries,
+        entries=plan.entries,
         weights={name: imatrix.weights(name) for name in names} if imatrix is not None else {},
         allow_requantize=bool(plan.requantized or plan.dequantized),
         keep_split=plan.keep_split,
@@ -205,12 +213,13 @@ class _Steps:
             self._on_step(Step(self._told, int(match[2]), match[3]))
 
 
-def _check_written(plan: Plan, written: tuple[Path, ...]) -> None:
+def _check_written(plan: Plan, written: tuple[Path, ...], hashes: Mapping[str, str]) -> None:
     """Compare what llama.cpp wrote with what was planned: a difference is a bug, and the file is not to be had."""
     made = read_inventory(written[0])
     sizes = tuple(header.size_bytes for header in made.headers)
     differing = [name for name, tensor in made.by_name.items() if plan.types.get(name) != tensor.type]
-    if differing or sizes != plan.file_bytes or len(made.tensors) != len(plan.tensors):
+    is_whole = sizes == plan.file_bytes and len(made.tensors) == len(plan.tensors) and _carries(made, hashes)
+    if differing or not is_whole:
         raise NativeError(
             f"llama.cpp wrote {sizes} bytes and planned were {plan.file_bytes}; of another type than planned: "
             f"{differing or 'nothing'}; nothing was kept"

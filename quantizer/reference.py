@@ -26,6 +26,7 @@ from quantizer.chunks import Chunks
 from quantizer.divergence import MIN_LOG_PROBABILITY, Predictions
 from quantizer.errors import DataError, FileFormatError
 from quantizer.evaluation import Evaluator
+from quantizer.hashing import model_sha256
 from quantizer.log_probabilities import RowBlocks, peak_and_log_sum
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 30
 _MAGIC = b"FGPRED\x00\x01"  # the last byte is the version of the form
 _MAX_HEAD_BYTES = 1 << 12
-_SPLIT = re.compile(r"-00001-of-(\d{5})\.gguf$")
 _PARTIAL = re.compile(r"^\..*\.(\d+)\.partial(\.npz)?$")
 
 
@@ -204,28 +204,8 @@ def write_reference(
 
 def reference_key(model: Model, chunks: Chunks) -> str:
     """A hash of all that the predictions depend on: the file's bytes, the tokens, the build and the form."""
-    parts = (model_digest(model.path), chunks.key, model.library.build_info(), _MAGIC.hex())
+    parts = (model_sha256(model.path), chunks.key, model.library.build_info(), _MAGIC.hex())
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
-
-
-def model_digest(path: Path) -> str:
-    """The SHA-256 of a model file's bytes, in hexadecimal; of a split one's, the hash of its files' hashes."""
-    digests = [_file_digest(part) for part in _parts(path)]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _parts(path: Path) -> list[Path]:
-    """All files of a split model whose first one `path` is, by llama.cpp's rule of names; else `path` alone."""
-    if not (found := _SPLIT.search(path.name)):
-        return [path]
-    n = int(found[1])
-    parts = [path.with_name(f"{path.name[: found.start()]}-{i:05}-of-{n:05}.gguf") for i in range(1, n + 1)]
-    return [part for part in parts if part.exists()]
 
 
 def _encoded(logits: NDArray[np.float32], targets: NDArray[np.int32]) -> tuple[bytes, ...]:

@@ -7,7 +7,6 @@ one with a recipe or a measure added does only what is new.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,17 +18,17 @@ from quantizer.duplicate import without_duplicate
 from quantizer.errors import PlanError
 from quantizer.evaluate import Means
 from quantizer.evaluation_file import evaluate_once, evaluation_path
-from quantizer.hashing import files_sha256
+from quantizer.hashing import model_sha256
 from quantizer.imatrix import collect
 from quantizer.imatrix_file import read_imatrix, write_imatrix
 from quantizer.imatrix_source import read_imatrix_source
 from quantizer.inventory import Inventory, read_inventory
+from quantizer.lock import locked
 from quantizer.plan import Plan, make_plan
 from quantizer.provenance import PLAN_KEY
 from quantizer.quantize import file_name, quantize
 from quantizer.recipe import Recipe, Statistics
 from quantizer.recipe_file import find_recipes
-from quantizer.reference import model_digest
 from quantizer.report import Report, make_report
 from quantizer.report_page import WrittenReport, write_report
 from quantizer.set_file import RecipeSet, WhenQuantized
@@ -72,12 +71,11 @@ def run(
         stages.begin("imatrix")
         imatrix = _imatrix_path(recipe_set, base.path, means)
         plans = _plans(recipe_set, recipes, base, imatrix)
-        source_sha256 = files_sha256(base.paths)
         files = []
         for plan in plans:
             stages.begin(f"quantize {plan.recipe.name}: {plan.size_bytes / 1e6:,.1f} MB")
             target = recipe_set.output / file_name(_named(recipe_set, model), plan.recipe.name)
-            files.append(_quantized(plan, target, source_sha256, means.n_threads))
+            files.append(_quantized(plan, target, means.n_threads))
         stages.begin("evaluate the base")
         _evaluate_base(recipe_set, base.path, means)
         for plan, file in zip(plans, files, strict=True):
@@ -108,13 +106,9 @@ class _Stages:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the folder: the lock goes with the process, however that ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".run.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as error:
-        raise PlanError(f"another run is at work in {folder}; wait for it, or choose another output") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".run.lock", f"another run is at work in {folder}; wait for it, or choose another output"):
+        yield
 
 
 def _named(recipe_set: RecipeSet, model: Path) -> Path:
@@ -133,7 +127,7 @@ def _base(recipe_set: RecipeSet, model: Path, n_threads: int) -> Inventory:
     (recipe,) = find_recipes("F16")
     plan = make_plan(recipe, inventory, allow_requantize=True)
     target = recipe_set.output / file_name(_named(recipe_set, model), "dequantized-F16")
-    return read_inventory(_quantized(plan, target, files_sha256(inventory.paths), n_threads))
+    return read_inventory(_quantized(plan, target, n_threads))
 
 
 def _imatrix_path(recipe_set: RecipeSet, base: Path, means: Means) -> Path | None:
@@ -142,7 +136,7 @@ def _imatrix_path(recipe_set: RecipeSet, base: Path, means: Means) -> Path | Non
         return recipe_set.imatrix
     with Model(base) as weights:
         sources = calibration_sources(weights, recipe_set.calibration)
-        parts = (model_digest(base), weights.library.build_info(), *(chunks.key for _, chunks in sources))
+        parts = (model_sha256(base), weights.library.build_info(), *(chunks.key for _, chunks in sources))
         key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
         path = recipe_set.output / f"imatrix-{key}.gguf"
         if not path.exists():
@@ -176,10 +170,10 @@ def _plans(recipe_set: RecipeSet, recipes: Sequence[Recipe], base: Inventory, im
     ]
 
 
-def _quantized(plan: Plan, target: Path, source_sha256: str, n_threads: int) -> Path:
+def _quantized(plan: Plan, target: Path, n_threads: int) -> Path:
     """Make a file, or keep the one that is there. A file of ours from another plan is replaced, a stranger's is not."""
     is_ours = target.exists() and PLAN_KEY in read_inventory(target).header.metadata
-    made = quantize(plan, target, source_sha256=source_sha256, n_threads=n_threads, overwrite=is_ours)
+    made = quantize(plan, target, n_threads=n_threads, overwrite=is_ours)
     return made.paths[0]
 
 

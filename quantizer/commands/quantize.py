@@ -23,7 +23,6 @@ from quantizer.commands.options import (
 )
 from quantizer.commands.tables import size_text
 from quantizer.errors import PlanError
-from quantizer.hashing import files_sha256
 from quantizer.plan import Plan
 from quantizer.quantize import QuantizedModel, file_name, quantize
 
@@ -65,9 +64,8 @@ def quantize_model(
         raise PlanError(f"--output names one file and these are {len(plans)} recipes: use --output-dir")
     folder = output_dir or model.parent
     targets = [output or folder / file_name(model, plan.recipe.name) for plan in plans]
-    source_sha256 = files_sha256(plans[0].inventory.paths)
     for plan, target in zip(plans, targets, strict=True):
-        _report(_make(plan, target, source_sha256, threads, overwrite=overwrite))
+        _report(_make(plan, target, threads, overwrite=overwrite))
 
 
 def dequantize_model(
@@ -84,10 +82,10 @@ def dequantize_model(
     if not plan.dequantized:
         raise PlanError(f"{model} is not quantized: use it as it is")
     target = output or model.with_name(file_name(model, "dequantized-F16"))
-    _report(_make(plan, target, files_sha256(plan.inventory.paths), threads, overwrite=overwrite))
+    _report(_make(plan, target, threads, overwrite=overwrite))
 
 
-def _make(plan: Plan, target: Path, source_sha256: str, threads: int, *, overwrite: bool) -> QuantizedModel:
+def _make(plan: Plan, target: Path, threads: int, *, overwrite: bool) -> QuantizedModel:
     """Make one file under a bar that shows the tensor being converted."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
@@ -96,7 +94,6 @@ def _make(plan: Plan, target: Path, source_sha256: str, threads: int, *, overwri
         return quantize(
             plan,
             target,
-            source_sha256=source_sha256,
             n_threads=threads,
             overwrite=overwrite,
             on_step=lambda step: progress.update(

@@ -12,9 +12,10 @@ import quantizer.reference
 from quantizer.chunks import Chunks
 from quantizer.divergence import Divergence, compare
 from quantizer.errors import DataError, FileFormatError
+from quantizer.hashing import model_sha256
 from quantizer.log_probabilities import RowBlocks, negative_log_likelihood
 from quantizer.logits_file import LogitsFile, LogitsFileWriter
-from quantizer.reference import ReferenceStore, StoredReference, model_digest, write_reference
+from quantizer.reference import ReferenceStore, StoredReference, write_reference
 
 N_CTX, N_VOCAB, N_CHUNK = 16, 61, 3
 
@@ -210,6 +211,6 @@ def test_a_split_model_is_all_of_its_files(tmp_path):
     parts = [tmp_path / f"m-0000{i}-of-00002.gguf" for i in (1, 2)]
     for part in parts:
         part.write_bytes(b"x")
-    before = model_digest(parts[0])
+    before = model_sha256(parts[0])
     parts[1].write_bytes(b"y")
-    assert model_digest(parts[0]) != before
+    assert model_sha256(parts[0]) != before
