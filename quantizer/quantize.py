@@ -30,6 +30,7 @@ from quantizer.stamp import stamp
 from server.cpu import cpu_budget
 from server.llama.library import library
 
+WRITE_BACK_S = 0.25  # between two times that what is written goes to the disk
 BUFFER_BYTES = 256 << 20  # rows held at once, so that memory does not follow the largest tensor
 
 # Their quantizers look values up on a grid and abort the process where a number is none (`ggml-quants.c`).
@@ -87,16 +88,17 @@ def quantize(
             return QuantizedModel(plan, paths, is_kept=True)
         if not overwrite:
             raise PlanError(f"{paths[0]} is there and was not made by this plan; remove it, or say --overwrite")
+    source_sha256 = _begun(model_sha256, plan.inventory.path)
     _check_finite(plan)
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_space(plan, target.parent)
     with _partial(target, plan) as partial:
-        source_sha256 = _begun(model_sha256, plan.inventory.path)
-        with materialised(plan.inventory, partial) as source:
+        written = _paths(partial, plan)
+        with materialised(plan.inventory, partial) as source, _written_back(written):
             run(_job(plan, source, partial, n_threads or _threads()), _Steps(on_step).hear)
-        written, hashes = _paths(partial, plan), _hashes(plan, source_sha256.result())
-        stamp(written[0], hashes)
-        _check_written(plan, written, hashes)
+        made = read_inventory(written[0])
+        _check_written(plan, made)
+        stamp(written[0], made.header, _hashes(plan, source_sha256.result()))
         _move(written, paths)
     return QuantizedModel(plan, paths, is_kept=False)
 
@@ -137,11 +139,8 @@ def _is_made_by(path: Path, plan: Plan, hashes: Mapping[str, str]) -> bool:
     except FileFormatError:
         return False
     sizes = tuple(header.size_bytes for header in there.headers)
-    return sizes == plan.file_bytes and _carries(there, hashes)
-
-
-def _carries(inventory: Inventory, hashes: Mapping[str, str]) -> bool:
-    return all(inventory.header.metadata.get(key) == value for key, value in hashes.items())
+    is_ours = all(there.header.metadata.get(key) == value for key, value in hashes.items())
+    return is_ours and sizes == plan.file_bytes
 
 
 def _check_finite(plan: Plan) -> None:
@@ -213,17 +212,35 @@ class _Steps:
             self._on_step(Step(self._told, int(match[2]), match[3]))
 
 
-def _check_written(plan: Plan, written: tuple[Path, ...], hashes: Mapping[str, str]) -> None:
+def _check_written(plan: Plan, made: Inventory) -> None:
     """Compare what llama.cpp wrote with what was planned: a difference is a bug, and the file is not to be had."""
-    made = read_inventory(written[0])
     sizes = tuple(header.size_bytes for header in made.headers)
     differing = [name for name, tensor in made.by_name.items() if plan.types.get(name) != tensor.type]
-    is_whole = sizes == plan.file_bytes and len(made.tensors) == len(plan.tensors) and _carries(made, hashes)
+    is_whole = sizes == plan.file_bytes and len(made.tensors) == len(plan.tensors)
     if differing or not is_whole:
         raise NativeError(
             f"llama.cpp wrote {sizes} bytes and planned were {plan.file_bytes}; of another type than planned: "
             f"{differing or 'nothing'}; nothing was kept"
         )
+
+
+@contextmanager
+def _written_back(paths: tuple[Path, ...]) -> Iterator[None]:
+    """Have the disk take the files while they are written: `_move` waits for it, and would for all of them at once."""
+    is_done = threading.Event()
+
+    def write_back() -> None:
+        while not is_done.wait(WRITE_BACK_S):
+            for path in filter(Path.exists, paths):
+                _sync(path)
+
+    thread = threading.Thread(target=write_back, name="write back", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        thread.join()
 
 
 def _move(written: tuple[Path, ...], paths: tuple[Path, ...]) -> None:

@@ -10,15 +10,15 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-from server.gguf import read_header
+from server.gguf_header import GgufHeader
 
 _HEAD_BYTES = 24  # magic, version, and the counts of tensors and entries
 _TEXT_TYPE = 8  # GGUF_TYPE_STRING
 
 
-def stamp(path: Path, texts: Mapping[str, str]) -> None:
-    """Replace the texts of these keys in the file at `path`, in place."""
-    places = _places(path)
+def stamp(path: Path, header: GgufHeader, texts: Mapping[str, str]) -> None:
+    """Replace the texts of these keys in the file at `path`, whose header this is, in place."""
+    places = _places(header)
     with path.open("r+b") as file:
         for key, text in texts.items():
             value = text.encode()
@@ -26,14 +26,12 @@ def stamp(path: Path, texts: Mapping[str, str]) -> None:
             file.seek(places[key])
             found = file.read(len(named))
             assert found == named, f"{key} of {path} is no text of {len(value)} bytes"
-            file.seek(places[key] + len(named))
             file.write(value)
 
 
-def _places(path: Path) -> dict[str, int]:
+def _places(header: GgufHeader) -> dict[str, int]:
     """Where each entry begins, counted from the file's start."""
     places, at = {}, _HEAD_BYTES
-    header = read_header(path)
     for key, n_bytes in header.entry_bytes.items():
         places[key] = at
         at += n_bytes

@@ -23,17 +23,17 @@ def made(tmp_path):
 
 def test_only_the_text_changes(made):
     before, metadata = made.read_bytes(), dict(read_header(made).metadata)
-    stamp(made, {PLAN_KEY: "ab" * 32, SOURCE_KEY: "cd" * 32})
+    stamp(made, read_header(made), {PLAN_KEY: "ab" * 32, SOURCE_KEY: "cd" * 32})
     after = made.read_bytes()
     assert len(after) == len(before)
     assert sum(a != b for a, b in zip(before, after, strict=True)) <= 128
     assert dict(read_header(made).metadata) == {**metadata, PLAN_KEY: "ab" * 32, SOURCE_KEY: "cd" * 32}
-    stamp(made, {key: str(metadata[key]) for key in (PLAN_KEY, SOURCE_KEY)})
+    stamp(made, read_header(made), {key: str(metadata[key]) for key in (PLAN_KEY, SOURCE_KEY)})
     assert made.read_bytes() == before
 
 
 def test_a_text_of_another_length_has_no_place(made):
     before = made.read_bytes()
     with pytest.raises(AssertionError, match="no text of 65 bytes"):
-        stamp(made, {PLAN_KEY: UNKNOWN_HASH + "0"})
+        stamp(made, read_header(made), {PLAN_KEY: UNKNOWN_HASH + "0"})
     assert made.read_bytes() == before
