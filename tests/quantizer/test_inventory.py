@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mutated_head import mutated
 from split_gguf import split_gguf
 from tiny_gguf import write_tiny_gguf
 
@@ -80,25 +81,6 @@ def test_numbers_that_would_abort_llama_cpp_are_refused(tiny, key, old, new, wor
     else:
         with pytest.raises(FileFormatError, match=words):
             read_inventory(tiny)
-
-
-def mutated(data, rng):
-    """A few bytes, a length or a count of the head changed, or the file cut."""
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(4, len(changed) - 8)
-        match rng.randrange(4):
-            case 0:
-                changed[at] = rng.randrange(256)
-            case 1:
-                changed[at : at + 8] = rng.getrandbits(64).to_bytes(8, "little")
-            case 2:
-                changed[at : at + 8] = (1 << rng.randrange(64)).to_bytes(8, "little")
-            case 3:
-                del changed[rng.randrange(at, len(changed)) :]
-        if len(changed) < 16:
-            break
-    return bytes(changed)
 
 
 def test_five_hundred_mutated_heads_are_read_or_refused_in_bounded_memory(tmp_path):
