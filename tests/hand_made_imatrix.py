@@ -31,8 +31,10 @@ class HandMadeImatrix:
         return (entry.sums / entry.counts[:, None]).astype(np.float32).reshape(-1)
 
 
-def hand_made_imatrix(inventory: Inventory, *, seed: int = 0, but: tuple[str, ...] = ()) -> ImatrixFile:
-    """Activations for every matrix of the layers, but those of these kinds."""
+def hand_made_imatrix(
+    inventory: Inventory, *, seed: int = 0, but: tuple[str, ...] = (), tied: bool = False
+) -> ImatrixFile:
+    """Activations for every matrix of the layers, but those of these kinds; if `tied`, also of a tied embedding."""
     rng = np.random.default_rng(seed)
     entries = {
         tensor.name: HandMadeEntry(
@@ -40,7 +42,8 @@ def hand_made_imatrix(inventory: Inventory, *, seed: int = 0, but: tuple[str, ..
             np.full(tensor.n_matrices, 16, np.float32),
         )
         for tensor in inventory.tensors
-        if tensor.layer is not None and len(tensor.shape) > 1 and tensor.kind not in but
+        if (tensor.layer is not None and len(tensor.shape) > 1 and tensor.kind not in but)
+        or (tied and inventory.is_tied and tensor.name == "token_embd.weight")
     }
     return ImatrixFile(HandMadeImatrix(entries), "hand-made.gguf", "ab" * 32)
 
