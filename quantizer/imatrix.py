@@ -15,7 +15,7 @@ import numpy as np
 
 from quantizer.chunks import Chunks
 from quantizer.errors import DataError, NativeError
-from quantizer.evaluation import Evaluator
+from quantizer.evaluation import FULL_PASS, Evaluator
 from quantizer.hashing import model_sha256
 from quantizer.imatrix_file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
 from quantizer.native.graph import Product, ProductTap
@@ -134,7 +134,9 @@ def collect(
     run = "" if checkpoint is None else _run_key(model, sources)
     done = _resume(collector, checkpoint, run)
     tap = ProductTap(Collector.wants, collector.visit, min_rows=MIN_ROWS)
-    with Evaluator(model, n_ctx=n_ctx, n_outputs=n_ctx, n_threads=n_threads, eval_callback=tap.callback) as evaluator:
+    with Evaluator(
+        model, n_ctx=n_ctx, n_outputs=n_ctx, n_threads=n_threads, n_ubatch=FULL_PASS, eval_callback=tap.callback
+    ) as evaluator:
         progress(done, len(tokens))
         for i in range(done, len(tokens)):
             collector.begin()
