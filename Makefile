@@ -56,7 +56,7 @@ test: $(VENV)/dev.stamp ## run the tests, except the slow ones; ARGS= goes to py
 	$(VENV)/bin/python -m pytest -m 'not slow' $(ARGS)
 
 test-quantizer: $(VENV)/dev.stamp ## a whole set from SmolLM2: files, a served tool call, the report in a browser; minutes
-	$(VENV)/bin/python -m pytest tests/quantizer/test_run.py -m slow $(ARGS)
+	$(VENV)/bin/python -m pytest tests/quantizer/test_run.py $(ARGS)
 
 test-oracles: $(VENV)/dev.stamp ## compare with llama.cpp's own tools; TOOLS= is a folder with llama-quantize and llama-imatrix
 	FUNCTIONGATE_KERNELS=0 FUNCTIONGATE_LLAMA_TOOLS='$(TOOLS)' $(VENV)/bin/python -m pytest tests/quantizer -m slow $(ARGS)

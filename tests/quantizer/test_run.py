@@ -215,7 +215,6 @@ def smollm2_run(smollm2_path, tmp_path_factory):
     return folder / "out", time.monotonic() - started
 
 
-@pytest.mark.slow
 def test_smollm2s_set_is_made_in_four_minutes(smollm2_run):
     folder, seconds = smollm2_run
     assert seconds < 240
@@ -227,7 +226,6 @@ def test_smollm2s_set_is_made_in_four_minutes(smollm2_run):
     assert all(each["evaluation"]["speed"]["decode"] > 0 for each in report["files"])
 
 
-@pytest.mark.slow
 def test_a_file_of_the_run_is_served_and_calls_a_tool(smollm2_run):
     city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     body = {
@@ -244,7 +242,6 @@ def test_a_file_of_the_run_is_served_and_calls_a_tool(smollm2_run):
     assert isinstance(json.loads(call["function"]["arguments"])["city"], str)
 
 
-@pytest.mark.slow
 def test_the_report_opens_in_a_browser(smollm2_run, tmp_path):
     """Headless Chromium parses, lays out and writes back what it made of the page."""
     names = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
