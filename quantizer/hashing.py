@@ -13,7 +13,7 @@ from pathlib import Path
 
 from quantizer.errors import FileFormatError
 from server.cache import cache_directory
-from server.model_hash import known_hash, model_hash
+from server.model_hash import model_hash
 
 _FIRST_PART = re.compile(r"-00001-of-(\d{5})\.gguf$")
 
@@ -30,17 +30,7 @@ def model_sha256(path: Path) -> str:
     Raises `FileFormatError` if a file cannot be read.
     """
     with _refused(path):
-        return _joined([model_hash(part, cache_directory()) for part in _parts(path)])
-
-
-def known_model_sha256(path: Path) -> str | None:
-    """The same if it is remembered, and None if that would take reading the model. Raises `FileFormatError`."""
-    with _refused(path):
-        known = [known_hash(part, cache_directory()) for part in _parts(path)]
-    return None if None in known else _joined([each for each in known if each is not None])
-
-
-def _joined(hashes: list[str]) -> str:
+        hashes = [model_hash(part, cache_directory()) for part in _parts(path)]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 

@@ -42,7 +42,7 @@ def _hear_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def started(work, **options):
+def started(work):
     """The parent's process, and the child's number."""
     command = [sys.executable, "-c", SCRIPT.format(work=work)]
     process = subprocess.Popen(
@@ -52,7 +52,6 @@ def started(work, **options):
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=_hear_ctrl_c,  # noqa: PLW1509  the test has no threads
-        **options,
     )
     return process, int(process.stdout.readline())
 
