@@ -28,6 +28,11 @@ function(functiongate_kernels)
     list(FILTER targets EXCLUDE REGEX "-feats$")  # what asks the processor for its features
     foreach(target IN LISTS targets)
         target_sources(${target} PRIVATE ${kernels})
+        # ggml's AMX products (ADR 17): weights would be laid out as none of our kernels reads them, a row's bits would
+        # depend on its company, and GCC before 14 drops half of the tile configuration, so that loading it ends the process.
+        if(FUNCTIONGATE_KNOWS_AMX)
+            target_compile_options(${target} PRIVATE -mno-amx-tile -mno-amx-int8 -mno-amx-bf16)
+        endif()
     endforeach()
     set_source_files_properties(${ggml}/ggml-cpu/ggml-cpu.c DIRECTORY ${ggml} PROPERTIES COMPILE_DEFINITIONS
         "ggml_compute_forward_flash_attn_ext=functiongate_attention;\
@@ -36,6 +41,8 @@ ggml_cpu_extra_compute_forward=functiongate_rearranged")
 endfunction()
 
 set(FUNCTIONGATE_KERNELS ${CMAKE_CURRENT_LIST_DIR}/kernels)
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag("-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" FUNCTIONGATE_KNOWS_AMX)  # x86 alone does
 if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
     cmake_language(DEFER CALL functiongate_kernels)
 endif()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import tiny_gguf
+from ggufs import tiny_gguf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +71,11 @@ def test_a_model_describes_itself(model: Model) -> None:
     assert not model.is_recurrent
     assert "CPU" in library().system_info()
     assert "0.3.36" in library().build_info()
+
+
+def test_the_products_of_amx_are_not_compiled_in() -> None:
+    """ADR 17: they end the process, and a row multiplied by them depends on its company."""
+    assert "AMX" not in library().system_info()
 
 
 def test_pieces_are_bytes_of_any_length(model: Model) -> None:
