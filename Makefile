@@ -68,19 +68,19 @@ lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/dev.stamp ## measure tool-call accuracy and speed; ARGS= goes to the benchmark
-	$(VENV)/bin/python tests/bench_bfcl.py $(ARGS)
+	$(VENV)/bin/python tests/benchmarks/bench_bfcl.py $(ARGS)
 
 bench-families: $(VENV)/dev.stamp ## the same calls in every family's format; MODEL= is a GGUF file
-	PYTHONPATH=tests $(VENV)/bin/python tests/bench_families.py '$(MODEL)' $(ARGS)
+	PYTHONPATH=tests $(VENV)/bin/python tests/benchmarks/bench_families.py '$(MODEL)' $(ARGS)
 
 bench-parser: $(VENV)/dev.stamp ## measure how fast the parsers read; fails below half a million characters a second
-	PYTHONPATH=tests $(VENV)/bin/python tests/bench_parser.py --minimum 0.5 $(ARGS)
+	PYTHONPATH=tests $(VENV)/bin/python tests/benchmarks/bench_parser.py --minimum 0.5 $(ARGS)
 
 soak: $(VENV)/dev.stamp ## thousands of requests through the engine: no cell may leak
 	PYTHONPATH=tests $(VENV)/bin/python -m pytest -m slow tests/server $(ARGS)
 
 fuzz: $(VENV)/dev.stamp ## damaged texts through every parser; ARGS='--minutes 10 --seed 1'
-	PYTHONPATH=tests $(VENV)/bin/python tests/fuzz_parser.py $(ARGS)
+	PYTHONPATH=tests $(VENV)/bin/python tests/benchmarks/fuzz_parser.py $(ARGS)
 
 test-container: ## build the container image and make a tool call against it; ARGS= goes to the script
 	bash tests/container/run.sh $(ARGS)

@@ -16,7 +16,7 @@ from chat_templates.formats import OutputFormat
 from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_grammar
 from chat_templates.guard import NO_MARKERS, Guard, Markers, Prompt
 from chat_templates.parser import OutputParser
-from chat_templates.parser_state import OfferedNames
+from chat_templates.readers.state import OfferedNames
 from chat_templates.render import (
     NO_KWARGS,
     ArgumentsAs,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm
 from chat_templates.forms.wrapped import WrappedCall
-from chat_templates.json_scanner import JsonScanner
-from chat_templates.python_scanner import Scanner
+from chat_templates.readers.json_scanner import JsonScanner
+from chat_templates.readers.python_scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)

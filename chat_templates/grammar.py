@@ -18,11 +18,11 @@ from typing import Any
 
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.form import CallForm, Function
-from chat_templates.json_calls import object_head
-from chat_templates.lark import LarkGrammar, quoted
-from chat_templates.layout import indented_arguments, open_arguments
-from chat_templates.parser_state import CALL_KEYS
-from chat_templates.schema import arguments_schema, content_schema
+from chat_templates.lark.layout import indented_arguments, open_arguments
+from chat_templates.lark.rules import LarkGrammar, quoted
+from chat_templates.readers.json_calls import object_head
+from chat_templates.readers.state import CALL_KEYS
+from chat_templates.schema.parameters import arguments_schema, content_schema
 
 ToolChoice = str | Mapping[str, Any]
 

@@ -15,9 +15,9 @@ from functools import partial
 
 from chat_templates.events import Event
 from chat_templates.formats import OutputFormat
-from chat_templates.json_calls import read_end_tag
-from chat_templates.parser_state import FENCE, MAX_HELD, OfferedNames, ParserState
-from chat_templates.tape import Ends, Reading, follows, read_until
+from chat_templates.readers.json_calls import read_end_tag
+from chat_templates.readers.state import FENCE, MAX_HELD, OfferedNames, ParserState
+from chat_templates.readers.tape import Ends, Reading, follows, read_until
 
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 NO_OBJECT = r"\{(?=[^\s\"'])"  # a brace in prose or code, not worth an attempt

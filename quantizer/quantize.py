@@ -17,18 +17,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantizer.duplicate import materialised
 from quantizer.errors import FileFormatError, NativeError, PlanError
-from quantizer.hashing import model_sha256
-from quantizer.inventory import Inventory, read_inventory
 from quantizer.lock import locked
+from quantizer.model.duplicate import materialised
+from quantizer.model.hashing import model_sha256
+from quantizer.model.inventory import Inventory, read_inventory
 from quantizer.native.quantize import Job, run
 from quantizer.native.rows import are_finite
-from quantizer.plan import Plan
-from quantizer.provenance import PLAN_KEY, SOURCE_KEY, plan_hash
+from quantizer.planning.plan import Plan
+from quantizer.planning.provenance import PLAN_KEY, SOURCE_KEY, plan_hash
 from quantizer.stamp import stamp
-from server.cpu import cpu_budget
 from server.llama.library import library
+from server.machine.cpu import cpu_budget
 
 WRITE_BACK_S = 0.25  # between two times that what is written goes to the disk
 BUFFER_BYTES = 256 << 20  # rows held at once, so that memory does not follow the largest tensor

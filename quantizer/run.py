@@ -13,27 +13,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quantizer.activations import ImatrixFile
-from quantizer.duplicate import without_duplicate
+from quantizer.calibration.sources import calibration_sources
 from quantizer.errors import PlanError
-from quantizer.evaluate import Means
-from quantizer.evaluation_file import evaluate_once, evaluation_path
-from quantizer.hashing import model_sha256
-from quantizer.imatrix import collect
-from quantizer.imatrix_file import read_imatrix, write_imatrix
-from quantizer.imatrix_source import read_imatrix_source
-from quantizer.inventory import Inventory, read_inventory
+from quantizer.imatrix.collect import collect
+from quantizer.imatrix.file import read_imatrix, write_imatrix
+from quantizer.imatrix.source import ImatrixFile
+from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.imatrix.statistics import recipe_statistics
 from quantizer.lock import locked
-from quantizer.plan import Plan, make_plan
-from quantizer.provenance import PLAN_KEY
+from quantizer.measures.evaluate import Means
+from quantizer.measures.evaluation_file import evaluate_once, evaluation_path
+from quantizer.model.duplicate import without_duplicate
+from quantizer.model.hashing import model_sha256
+from quantizer.model.inventory import Inventory, read_inventory
+from quantizer.planning.plan import Plan, make_plan
+from quantizer.planning.provenance import PLAN_KEY
+from quantizer.planning.recipe import Recipe, Statistics
+from quantizer.planning.recipe_file import find_recipes
 from quantizer.quantize import file_name, quantize
-from quantizer.recipe import Recipe, Statistics
-from quantizer.recipe_file import find_recipes
-from quantizer.report import Report, make_report
-from quantizer.report_page import WrittenReport, write_report
+from quantizer.report.build import Report, make_report
+from quantizer.report.page import WrittenReport, write_report
 from quantizer.set_file import RecipeSet, WhenQuantized
-from quantizer.sources import calibration_sources
-from quantizer.statistics import recipe_statistics
 from server.llama.model import Model
 
 

@@ -15,11 +15,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
 
-from quantizer.case_files import Case, read_cases, shipped_cases
+from quantizer.calibration.sources import CalibrationChoice
 from quantizer.errors import RecipeError
-from quantizer.evaluate import EvaluationChoice
-from quantizer.sources import CalibrationChoice
-from quantizer.toml_text import read_toml_text
+from quantizer.measures.calls.case_files import Case, read_cases, shipped_cases
+from quantizer.measures.evaluate import EvaluationChoice
+from quantizer.planning.toml_text import read_toml_text
 
 _TASKS = ("hellaswag", "winogrande", "multiple_choice")
 

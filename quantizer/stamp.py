@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-from server.gguf_header import GgufHeader
+from server.model_files.gguf_header import GgufHeader
 
 _HEAD_BYTES = 24  # magic, version, and the counts of tensors and entries
 _TEXT_TYPE = 8  # GGUF_TYPE_STRING

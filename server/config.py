@@ -1,6 +1,6 @@
 """The server's settings: flag, then environment, then file, then default.
 
-Knows names, bounds and precedence; knows no command line (`server.__main__`) and starts nothing. The law: a setting
+Knows names, bounds and precedence; knows no command line (`server.commands`) and starts nothing. The law: a setting
 that is not known is an error that names it, wherever it was written.
 """
 
@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from server.errors import StartupError
-from server.models import DEFAULT_MODEL
+from server.model_files.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ DEFAULT_FILE = Path("functiongate.toml")
 class Config(BaseSettings):
     """What `functiongate serve` can be told. Each field is a flag, FUNCTIONGATE_<FIELD>, and a key of the file.
 
-    `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `server.cpu`'s choice. `draft` is how many
+    `ctx_size` 0 is the model's own length, at most 8192; `threads` 0 is `machine.cpu`'s choice. `draft` is how many
     tokens are guessed ahead at most; it changes the speed and no text. `max_itl` is in milliseconds: how long other
     prompts may hold up a running stream. `request_timeout` and `drain_timeout` are in seconds; no requests time out at
     0. `flash_attn` "auto" is what was tuned, else llama.cpp's choice.

@@ -14,29 +14,29 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.cache import cache_directory
 from server.errors import StartupError
-from server.machine import ThrottleWatch, choose_setting, self_check, tuning_file
-from server.model_hash import model_hash
-from server.models import default_call_bias, model_names, resolve
+from server.machine.setting import ThrottleWatch, choose_setting, self_check, tuning_file
+from server.model_files.cache import cache_directory
+from server.model_files.catalogue import default_call_bias, model_names, resolve
+from server.model_files.model_hash import model_hash
+from server.model_files.wheel import Progress, silent
 from server.version import functiongate_version
-from server.wheel import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from chat_templates import Family
-    from server.chat import ChatRequest, ChatService, Render
-    from server.completion import Completion
+    from server.chat.completion import Completion
+    from server.chat.service import ChatRequest, ChatService, Render
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
-    from server.engine.prefix_store import PrefixStore
+    from server.engine.kv_cache.prefix_store import PrefixStore
     from server.engine.types import Vocabulary
     from server.llama.context import Context
     from server.llama.model import Model
+    from server.machine.tuning import Setting
     from server.template_process import TemplateProcess
-    from server.tuning import Setting
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class LoadedModel:
 
     async def warm(self, request: ChatRequest) -> int:
         """Compute and keep the prefix of a request; how many tokens it has, 0 if none is worth keeping."""
-        from server.chat import fold  # noqa: PLC0415 -- see above
+        from server.chat.service import fold  # noqa: PLC0415 -- see above
 
         stored = self.engine.metrics.stored_tokens
         await fold(await self.chat.open(dataclasses.replace(request, max_tokens=1)))
@@ -105,12 +105,12 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     Raises `StartupError` with one line if any of it is impossible.
     """
     from chat_templates import UnknownFamilyError, detect_family, get_family  # noqa: PLC0415 -- see above
-    from server.chat import ChatService  # noqa: PLC0415
-    from server.completion import CompletionService  # noqa: PLC0415
+    from server.chat.completion import CompletionService  # noqa: PLC0415
+    from server.chat.service import ChatService  # noqa: PLC0415
     from server.llama.errors import LlamaError  # noqa: PLC0415
     from server.llama.library import library  # noqa: PLC0415
     from server.llama.model import Model  # noqa: PLC0415
-    from server.rates import measure_steps  # noqa: PLC0415
+    from server.machine.rates import measure_steps  # noqa: PLC0415
     from server.template_process import TemplateProcess  # noqa: PLC0415
 
     path = resolve(config.model, cache_dir=config.cache_dir, progress=progress)
@@ -217,7 +217,7 @@ def _start_engine(
 
 def _open_store(config: Config, context: Context, cache_dir: Path, file_hash: str) -> PrefixStore | None:
     """Where prefixes are kept beyond the context; None if that is switched off or the model cannot share them."""
-    from server.engine.prefix_store import PrefixStore  # noqa: PLC0415 -- see above
+    from server.engine.kv_cache.prefix_store import PrefixStore  # noqa: PLC0415 -- see above
 
     if not (config.prefix_ram or config.prefix_disk):
         return None

@@ -18,6 +18,6 @@ def smollm2_path() -> Path:
     """The SmolLM2 file: FUNCTIONGATE_TEST_MODEL, or the catalogue's, downloaded once."""
     if given := os.environ.get("FUNCTIONGATE_TEST_MODEL"):
         return Path(given)
-    from server.models import resolve
+    from server.model_files.catalogue import resolve
 
     return Path(resolve("smollm2-135m"))

@@ -15,10 +15,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from model_heads import HEADS, Head, write_head
-from stock_summary import summary
+from ggufs.model_heads import HEADS, Head, write_head
+from ggufs.stock_summary import summary
 
-from quantizer.types import FILE_TYPES
+from quantizer.planning.types import FILE_TYPES
 
 LINE = re.compile(
     r"^\[ *\d+/ *\d+\] (\S+) +- \[.*?\], type = +(\S+), size = .*? MiB(?: -> +[\d.]+ MiB \((\S+)\))?", re.MULTILINE

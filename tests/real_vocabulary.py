@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from server.cache import cache_directory
+from server.model_files.cache import cache_directory
 
 PACKAGE = "llama-cpp-python"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from chat_templates.family import Family, template_source
 from chat_templates.formats import HERMES
-from chat_templates.python_scanner import PythonScanner
+from chat_templates.readers.python_scanner import PythonScanner
 from chat_templates.render import ArgumentsAs
 
 ARCH_FUNCTION = Family(

@@ -12,8 +12,8 @@ from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.answer_object import AnswerObject
 from chat_templates.parser import OutputParser
-from chat_templates.parser_state import OfferedNames
-from chat_templates.python_scanner import PythonScanner
+from chat_templates.readers.python_scanner import PythonScanner
+from chat_templates.readers.state import OfferedNames
 from chat_templates.render import ArgumentsAs
 
 OUTPUT = OutputFormat(

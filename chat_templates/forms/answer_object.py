@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chat_templates.forms.form import CallForm, Function
-from chat_templates.json_calls import object_head, read_calls
-from chat_templates.json_scanner import Scan
-from chat_templates.lark import LarkGrammar
-from chat_templates.object_reader import ObjectReader, Unescaping
-from chat_templates.parser_state import OfferedNames, ParserState
-from chat_templates.schema import calls_or_content_schema
-from chat_templates.tape import Reading
+from chat_templates.lark.rules import LarkGrammar
+from chat_templates.readers.json_calls import object_head, read_calls
+from chat_templates.readers.json_scanner import Scan
+from chat_templates.readers.object_reader import ObjectReader, Unescaping
+from chat_templates.readers.state import OfferedNames, ParserState
+from chat_templates.readers.tape import Reading
+from chat_templates.schema.parameters import calls_or_content_schema
 
 _CALLS_KEY = "tool_calls"
 _CLOSERS = {"[": "]", "{": "}"}

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat_templates.forms.form import CallForm, Function
-from chat_templates.json_calls import object_head, read_calls
-from chat_templates.parser_state import CALL_KEYS, ParserState
-from chat_templates.schema import call_or_content_schema
-from chat_templates.tape import Reading
+from chat_templates.readers.json_calls import object_head, read_calls
+from chat_templates.readers.state import CALL_KEYS, ParserState
+from chat_templates.readers.tape import Reading
+from chat_templates.schema.parameters import call_or_content_schema
 
 
 @dataclass(frozen=True, slots=True)

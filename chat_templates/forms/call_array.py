@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from chat_templates.forms.form import CallForm
-from chat_templates.json_calls import object_head, read_calls, read_end_tag
-from chat_templates.lark import LarkGrammar
-from chat_templates.parser_state import OfferedNames, ParserState, ends_here
-from chat_templates.tape import Reading
+from chat_templates.lark.rules import LarkGrammar
+from chat_templates.readers.json_calls import object_head, read_calls, read_end_tag
+from chat_templates.readers.state import OfferedNames, ParserState, ends_here
+from chat_templates.readers.tape import Reading
 
 # What other models put around calls, and these ones copy: the marker and the one that ends it.
 _BORROWED = MappingProxyType({"[TOOL_CALLS]": "", "<tool_call>": "</tool_call>"})

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm, Function
-from chat_templates.json_calls import object_head, read_calls
-from chat_templates.lark import LarkGrammar
-from chat_templates.parser_state import OfferedNames, ParserState
-from chat_templates.tape import Reading
+from chat_templates.lark.rules import LarkGrammar
+from chat_templates.readers.json_calls import object_head, read_calls
+from chat_templates.readers.state import OfferedNames, ParserState
+from chat_templates.readers.tape import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chat_templates.json_calls import read_calls
-from chat_templates.lark import LarkGrammar
-from chat_templates.parser_state import OfferedNames, ParserState
-from chat_templates.tape import Reading
+from chat_templates.lark.rules import LarkGrammar
+from chat_templates.readers.json_calls import read_calls
+from chat_templates.readers.state import OfferedNames, ParserState
+from chat_templates.readers.tape import Reading
 
 Function = Mapping[str, Any]
 

@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 
 from chat_templates.forms.bare import BareCall
-from chat_templates.json_calls import read_calls
-from chat_templates.parser_state import MAX_HELD, MAX_NAME, OfferedNames, ParserState
-from chat_templates.tape import Ends, Reading, read_until
+from chat_templates.readers.json_calls import read_calls
+from chat_templates.readers.state import MAX_HELD, MAX_NAME, OfferedNames, ParserState
+from chat_templates.readers.tape import Ends, Reading, read_until
 
 PYTHON_TAG = "<|python_tag|>"
 _CALL = ".call("

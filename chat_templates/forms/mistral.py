@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from chat_templates.forms.call_list import CallList
 from chat_templates.forms.form import Function, MarkedForm
-from chat_templates.json_calls import read_arguments, read_calls
-from chat_templates.json_scanner import Scan
-from chat_templates.lark import LarkGrammar
-from chat_templates.parser_state import MAX_NAME, ParserState
-from chat_templates.raw_arguments import RawArguments
-from chat_templates.tape import Ends, Reading
+from chat_templates.lark.rules import LarkGrammar
+from chat_templates.readers.json_calls import read_arguments, read_calls
+from chat_templates.readers.json_scanner import Scan
+from chat_templates.readers.raw_arguments import RawArguments
+from chat_templates.readers.state import MAX_NAME, ParserState
+from chat_templates.readers.tape import Ends, Reading
 
 CALLS = "[TOOL_CALLS]"
 CALL_ID = "[CALL_ID]"

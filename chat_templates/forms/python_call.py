@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm, Function
-from chat_templates.json_calls import read_calls
-from chat_templates.json_scanner import Scan
-from chat_templates.lark import LarkGrammar
-from chat_templates.parser_state import MAX_HELD, MAX_NAME, OfferedNames, ParserState
-from chat_templates.python_arguments import PythonArguments
-from chat_templates.python_grammar import python_arguments
-from chat_templates.schema import arguments_schema
-from chat_templates.tape import Reading
+from chat_templates.lark.python import python_arguments
+from chat_templates.lark.rules import LarkGrammar
+from chat_templates.readers.json_calls import read_calls
+from chat_templates.readers.json_scanner import Scan
+from chat_templates.readers.python_arguments import PythonArguments
+from chat_templates.readers.state import MAX_HELD, MAX_NAME, OfferedNames, ParserState
+from chat_templates.readers.tape import Reading
+from chat_templates.schema.parameters import arguments_schema
 
 _PYTHON_TAG = "<|python_tag|>"
 

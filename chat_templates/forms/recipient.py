@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm, Function
-from chat_templates.json_calls import read_arguments
-from chat_templates.json_scanner import Scan
-from chat_templates.lark import LarkGrammar, quoted
-from chat_templates.parser_state import MAX_NAME, OfferedNames, ParserState
-from chat_templates.raw_arguments import RawArguments
-from chat_templates.tape import Ends, Reading
+from chat_templates.lark.rules import LarkGrammar, quoted
+from chat_templates.readers.json_calls import read_arguments
+from chat_templates.readers.json_scanner import Scan
+from chat_templates.readers.raw_arguments import RawArguments
+from chat_templates.readers.state import MAX_NAME, OfferedNames, ParserState
+from chat_templates.readers.tape import Ends, Reading
 
 _CUT = ""  # in place of a recipient whose name a limit cut
 

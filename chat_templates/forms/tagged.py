@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chat_templates.forms.form import MarkedForm
-from chat_templates.json_calls import read_arguments, read_end_tag
-from chat_templates.json_scanner import Scan
-from chat_templates.parser_state import MAX_NAME, ParserState
-from chat_templates.raw_arguments import RawArguments
-from chat_templates.tape import Ends, Reading
+from chat_templates.readers.json_calls import read_arguments, read_end_tag
+from chat_templates.readers.json_scanner import Scan
+from chat_templates.readers.raw_arguments import RawArguments
+from chat_templates.readers.state import MAX_NAME, ParserState
+from chat_templates.readers.tape import Ends, Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chat_templates.forms.form import MarkedForm
-from chat_templates.json_calls import object_head, read_calls, read_end_tag
-from chat_templates.parser_state import ParserState
-from chat_templates.tape import Reading
+from chat_templates.readers.json_calls import object_head, read_calls, read_end_tag
+from chat_templates.readers.state import ParserState
+from chat_templates.readers.tape import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from chat_templates.lark import LarkGrammar, quoted
-from chat_templates.references import references
-from chat_templates.schema import COMPOSITION, one_line, open_spaced, scalar
+from chat_templates.lark.rules import LarkGrammar, quoted
+from chat_templates.schema.parameters import COMPOSITION, one_line, open_spaced, scalar
+from chat_templates.schema.references import references
 
 _SCALARS = frozenset({"string", "number", "integer", "boolean", "null"})
 

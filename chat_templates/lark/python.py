@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chat_templates.keywords import ANNOTATIONS
-from chat_templates.lark import LarkGrammar, quoted
-from chat_templates.references import references, resolve
-from chat_templates.schema import one_line
+from chat_templates.lark.rules import LarkGrammar, quoted
+from chat_templates.schema.keywords import ANNOTATIONS
+from chat_templates.schema.parameters import one_line
+from chat_templates.schema.references import references, resolve
 
 _DEFINITIONS = ("$defs", "definitions")
 _TYPES: Mapping[str, type | tuple[type, ...]] = {

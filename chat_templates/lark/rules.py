@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from chat_templates.schema import arguments_schema, one_line
+from chat_templates.schema.parameters import arguments_schema, one_line
 
 
 class LarkGrammar:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from chat_templates.json_scanner import Scan
-from chat_templates.object_reader import ObjectReader, Unescaping
-from chat_templates.parser_state import CALL_KEYS, FENCE, MAX_NAME, ParserState, json_as_content
-from chat_templates.tape import Reading, follows
+from chat_templates.readers.json_scanner import Scan
+from chat_templates.readers.object_reader import ObjectReader, Unescaping
+from chat_templates.readers.state import CALL_KEYS, FENCE, MAX_NAME, ParserState, json_as_content
+from chat_templates.readers.tape import Reading, follows
 
 # An object that a limit cut in its name, and one that may still become such.
 _NAMING = re.compile(r"""\{\s*["']name["']\s*:\s*["'][^"']*""")

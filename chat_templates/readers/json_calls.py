@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from chat_templates.call_object import CallObject
-from chat_templates.json_scanner import JsonScanner, Scan
-from chat_templates.parser_state import CALL_KEYS, ParserState, json_as_content
-from chat_templates.tape import Reading
+from chat_templates.readers.call_object import CallObject
+from chat_templates.readers.json_scanner import JsonScanner, Scan
+from chat_templates.readers.state import CALL_KEYS, ParserState, json_as_content
+from chat_templates.readers.tape import Reading
 
 
 def object_head(name: str, arguments_key: str = CALL_KEYS[0]) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chat_templates.json_scanner import WHITESPACE, Scan
-from chat_templates.parser_state import MAX_HELD, MAX_NAME, ParserState
-from chat_templates.tape import Reading
+from chat_templates.readers.json_scanner import WHITESPACE, Scan
+from chat_templates.readers.state import MAX_HELD, MAX_NAME, ParserState
+from chat_templates.readers.tape import Reading
 
 _UNESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 

@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Sequence
 
-from chat_templates.json_scanner import WHITESPACE, Scan
-from chat_templates.python_scanner import MAX_ATOM, PythonScanner, atom_as_json, escaped
+from chat_templates.readers.json_scanner import WHITESPACE, Scan
+from chat_templates.readers.python_scanner import MAX_ATOM, PythonScanner, atom_as_json, escaped
 
 _CLOSERS = {"{": "}", "[": "]", "(": ")"}
 _NOTHING = re.compile(r"(?!)")

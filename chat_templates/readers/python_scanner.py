@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable
 
-from chat_templates.json_scanner import WHITESPACE, JsonScanner, Scan
+from chat_templates.readers.json_scanner import WHITESPACE, JsonScanner, Scan
 
 MAX_ATOM = 4096  # characters of a number, an expression or white space, which are told when what follows is known
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chat_templates.parser_state import ParserState
-from chat_templates.tape import Ends, Reading, read_until
+from chat_templates.readers.state import ParserState
+from chat_templates.readers.tape import Ends, Reading, read_until
 
 
 @dataclass(slots=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from chat_templates.answer import Answer
-from chat_templates.json_scanner import JsonScanner
-from chat_templates.python_scanner import Scanner
-from chat_templates.tape import Reading, Tape, follows
+from chat_templates.readers.answer import Answer
+from chat_templates.readers.json_scanner import JsonScanner
+from chat_templates.readers.python_scanner import Scanner
+from chat_templates.readers.tape import Reading, Tape, follows
 
 CALL_KEYS = ("arguments", "parameters")
 FENCE = "```"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
-from chat_templates.json_scanner import WHITESPACE, Scan
-from chat_templates.python_scanner import Scanner
+from chat_templates.readers.json_scanner import WHITESPACE, Scan
+from chat_templates.readers.python_scanner import Scanner
 
 T = TypeVar("T")
 Reading = Generator[None, None, T]

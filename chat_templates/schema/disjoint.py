@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from chat_templates.references import resolve
+from chat_templates.schema.references import resolve
 
 # Comparisons spent on one list of alternatives: a hundred with a discriminator take some ten thousand.
 _MAX_COMPARISONS = 50_000

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chat_templates.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS, in_2020_12
-from chat_templates.disjoint import all_disjoint
-from chat_templates.keywords import ANNOTATIONS, CONSTRAINTS, COUNTS, misshapen, value_fault
-from chat_templates.pattern import PatternError, PatternLimitError, portable
-from chat_templates.references import references, resolve
-from chat_templates.schema_limits import SchemaLimitError, check_limits
+from chat_templates.schema.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS, in_2020_12
+from chat_templates.schema.disjoint import all_disjoint
+from chat_templates.schema.keywords import ANNOTATIONS, CONSTRAINTS, COUNTS, misshapen, value_fault
+from chat_templates.schema.limits import SchemaLimitError, check_limits
+from chat_templates.schema.pattern import PatternError, PatternLimitError, portable
+from chat_templates.schema.references import references, resolve
 
 FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": True}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chat_templates.dialect import parts
-from chat_templates.references import resolve
+from chat_templates.schema.dialect import parts
+from chat_templates.schema.references import resolve
 
 # Levels of subschemas and references, each reference followed once. Real tools stay below 30.
 MAX_DEPTH = 150

@@ -11,7 +11,7 @@ from typing import Any
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.answer_object import AnswerObject
-from chat_templates.python_scanner import PythonScanner
+from chat_templates.readers.python_scanner import PythonScanner
 from chat_templates.render import ArgumentsAs, function_tools
 
 

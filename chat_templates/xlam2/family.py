@@ -9,7 +9,7 @@ from dataclasses import replace
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.call_array import CallArray
-from chat_templates.python_scanner import PythonScanner
+from chat_templates.readers.python_scanner import PythonScanner
 from chat_templates.render import ArgumentsAs
 
 XLAM_2_QWEN = Family(

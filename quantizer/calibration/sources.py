@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantizer.calibration import generate_dialogues, render_dialogues, shipped_text
-from quantizer.chunks import chunk_text
+from quantizer.calibration.chunks import chunk_text
+from quantizer.calibration.model_family import model_family
 from quantizer.errors import DataError
-from quantizer.model_family import model_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from quantizer.chunks import Chunks
+    from quantizer.calibration.chunks import Chunks
     from server.llama.model import Model
 
 MAX_TEXT_BYTES = 1 << 30

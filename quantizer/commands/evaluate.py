@@ -11,14 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quantizer.case_files import read_cases, shipped_cases
-from quantizer.evaluate import EvaluationChoice, Means
-from quantizer.evaluate import evaluate as measure
+from quantizer.measures.calls.case_files import read_cases, shipped_cases
+from quantizer.measures.evaluate import EvaluationChoice, Means
+from quantizer.measures.evaluate import evaluate as measure
+from quantizer.measures.text.reference import MAX_BYTES, ReferenceStore
 from quantizer.progress import work_bar
-from quantizer.reference import MAX_BYTES, ReferenceStore
-from server.cache import cache_directory
-from server.cpu import choose_threads
-from server.models import resolve
+from server.machine.cpu import choose_threads
+from server.model_files.cache import cache_directory
+from server.model_files.catalogue import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

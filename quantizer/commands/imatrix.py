@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from quantizer.calibration.sources import CalibrationChoice, calibration_sources
 from quantizer.errors import DataError
-from quantizer.imatrix import collect, merge
-from quantizer.imatrix_file import read_imatrix, write_imatrix
+from quantizer.imatrix.collect import collect, merge
+from quantizer.imatrix.file import read_imatrix, write_imatrix
 from quantizer.progress import work_bar
-from quantizer.sources import CalibrationChoice, calibration_sources
-from server.cpu import choose_threads
 from server.llama.model import Model
-from server.models import resolve
+from server.machine.cpu import choose_threads
+from server.model_files.catalogue import resolve
 
 
 def imatrix(  # noqa: PLR0917  typer calls it by name

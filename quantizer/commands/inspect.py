@@ -12,9 +12,9 @@ from rich.table import Table
 
 from quantizer.commands.options import HeatMapOption, JsonOption, ModelFile
 from quantizer.commands.tables import console, group_table, size_text
-from quantizer.heat_map import draw_heat_map
-from quantizer.inspection import Inspection, inspect
-from quantizer.inventory import read_inventory
+from quantizer.model.inventory import read_inventory
+from quantizer.planning.inspection import Inspection, inspect
+from quantizer.report.heat_map import draw_heat_map
 
 _SHOWN_SUBSTITUTES = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ2_XS", "IQ3_S", "IQ4_XS")
 _SHOWN_TEXT = 80

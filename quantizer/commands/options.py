@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from quantizer.duplicate import without_duplicate
 from quantizer.errors import DataError
-from quantizer.imatrix_source import read_imatrix_source
-from quantizer.inventory import Inventory, read_inventory
-from quantizer.plan import Plan, make_plan
-from quantizer.recipe import OnTrouble, Recipe, Statistics
-from quantizer.recipe_file import find_recipes
+from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.model.duplicate import without_duplicate
+from quantizer.model.inventory import Inventory, read_inventory
+from quantizer.planning.plan import Plan, make_plan
+from quantizer.planning.recipe import OnTrouble, Recipe, Statistics
+from quantizer.planning.recipe_file import find_recipes
 
 ModelFile = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A GGUF file; of a split model the first.", show_default=False)

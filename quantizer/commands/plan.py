@@ -26,9 +26,9 @@ from quantizer.commands.options import (
 )
 from quantizer.commands.tables import console, group_table, size_text
 from quantizer.errors import PlanError
-from quantizer.groups import grouped
-from quantizer.heat_map import draw_heat_map
-from quantizer.plan import Plan
+from quantizer.model.groups import grouped
+from quantizer.planning.plan import Plan
+from quantizer.report.heat_map import draw_heat_map
 
 
 def plan_model(

@@ -23,7 +23,7 @@ from quantizer.commands.options import (
 )
 from quantizer.commands.tables import size_text
 from quantizer.errors import PlanError
-from quantizer.plan import Plan
+from quantizer.planning.plan import Plan
 from quantizer.quantize import QuantizedModel, file_name, quantize
 
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="The file to write, of one recipe.")]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from quantizer.commands.options import JsonOption
 from quantizer.commands.tables import console
-from quantizer.recipe_file import builtin_recipes, read_recipes
+from quantizer.planning.recipe_file import builtin_recipes, read_recipes
 
 
 def list_recipes(

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from quantizer.commands.options import ImatrixOption
-from quantizer.imatrix_source import read_imatrix_source
-from quantizer.report import make_report
-from quantizer.report_page import write_report
+from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.report.build import make_report
+from quantizer.report.page import write_report
 
 
 def report_files(

@@ -11,15 +11,15 @@ import typer
 from rich.console import Console
 
 from quantizer.commands.tables import console, terminal_table
-from quantizer.evaluate import Means
+from quantizer.measures.evaluate import Means
+from quantizer.measures.text.reference import MAX_BYTES, ReferenceStore
 from quantizer.progress import work_bar
-from quantizer.reference import MAX_BYTES, ReferenceStore
-from quantizer.report_tables import report_tables
+from quantizer.report.tables import report_tables
 from quantizer.run import Stage, run
 from quantizer.set_file import find_set
-from server.cache import cache_directory
-from server.cpu import choose_threads
-from server.models import resolve
+from server.machine.cpu import choose_threads
+from server.model_files.cache import cache_directory
+from server.model_files.catalogue import resolve
 
 GIB = 1 << 30
 

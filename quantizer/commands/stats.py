@@ -11,14 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quantizer.imatrix_file import read_imatrix
-from quantizer.statistics import layer_statistics, tensor_statistics
-from quantizer.statistics_plot import plot_statistics
+from quantizer.imatrix.file import read_imatrix
+from quantizer.imatrix.statistics import layer_statistics, tensor_statistics
+from quantizer.imatrix.statistics_plot import plot_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quantizer.statistics import LayerStatistics, TensorStatistics
+    from quantizer.imatrix.statistics import LayerStatistics, TensorStatistics
 
 
 def stats(

@@ -11,8 +11,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from quantizer.groups import Group
-    from quantizer.report_tables import Table as ReportTable
+    from quantizer.model.groups import Group
+    from quantizer.report.tables import Table as ReportTable
 
 
 def console() -> Console:

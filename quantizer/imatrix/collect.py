@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantizer.chunks import Chunks
+from quantizer.calibration.chunks import Chunks
 from quantizer.errors import DataError, NativeError
-from quantizer.evaluation import FULL_PASS, Evaluator
-from quantizer.hashing import model_sha256
-from quantizer.imatrix_file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
+from quantizer.evaluator import FULL_PASS, Evaluator
+from quantizer.imatrix.file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
+from quantizer.model.hashing import model_sha256
 from quantizer.native.graph import Product, ProductTap
 
 if TYPE_CHECKING:

@@ -1,15 +1,15 @@
 """An imatrix file as a plan wants it: its entries and weights, what the file is called and hashes to.
 
-Knows that a plan keeps an imatrix by its bytes; the formats are `imatrix_file`'s.
+Knows that a plan keeps an imatrix by its bytes; the formats are `file`'s.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from quantizer.activations import ImatrixFile
-from quantizer.hashing import file_sha256
-from quantizer.imatrix_file import read_imatrix
+from quantizer.imatrix.file import read_imatrix
+from quantizer.imatrix.source import ImatrixFile
+from quantizer.model.hashing import file_sha256
 
 
 def read_imatrix_source(path: Path) -> ImatrixFile:

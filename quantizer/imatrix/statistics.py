@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from quantizer.imatrix_file import Imatrix, ImatrixEntry
+    from quantizer.imatrix.file import Imatrix, ImatrixEntry
 
 ACTIVE_ABOVE = 1e-5
 _BLOCK = re.compile(r"blk\.(\d+)\.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from quantizer.statistics import LayerStatistics, TensorStatistics
+    from quantizer.imatrix.statistics import LayerStatistics, TensorStatistics
 
 
 def plot_statistics(path: Path, tensors: Sequence[TensorStatistics], layers: Sequence[LayerStatistics]) -> None:

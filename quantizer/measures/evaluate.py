@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantizer.calibration import generate_dialogues, shipped_text
-from quantizer.chunks import Chunks, chunk_text
-from quantizer.decisions import (
+from quantizer.calibration.chunks import Chunks, chunk_text
+from quantizer.calibration.model_family import model_family
+from quantizer.calibration.sources import SHIPPED_TEXT, read_text
+from quantizer.errors import DataError, FileFormatError
+from quantizer.measures.calls.decisions import (
     calls_key,
     decision_counts,
     expected_decisions,
@@ -22,28 +25,25 @@ from quantizer.decisions import (
     measure_decisions,
     save_expected,
 )
-from quantizer.divergence import measure_divergence
-from quantizer.errors import DataError, FileFormatError
-from quantizer.hashing import model_sha256
-from quantizer.logits_file import LogitsFile
-from quantizer.model_family import model_family
-from quantizer.perplexity import measure_perplexity
-from quantizer.sources import SHIPPED_TEXT, read_text
-from quantizer.speed import measure_speed
-from quantizer.task_files import read_hellaswag, read_multiple_choice, read_winogrande
-from quantizer.tasks import TaskScore, score_blanks, score_choices
-from quantizer.toolcalls import score_tool_calls
-from server.cpu import describe_cpu
+from quantizer.measures.calls.served import score_tool_calls
+from quantizer.measures.speed import measure_speed
+from quantizer.measures.tasks.files import read_hellaswag, read_multiple_choice, read_winogrande
+from quantizer.measures.tasks.score import TaskScore, score_blanks, score_choices
+from quantizer.measures.text.divergence import measure_divergence
+from quantizer.measures.text.logits_file import LogitsFile
+from quantizer.measures.text.perplexity import measure_perplexity
+from quantizer.model.hashing import model_sha256
 from server.llama.model import Model
+from server.machine.cpu import describe_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from quantizer.case_files import Case
-    from quantizer.decisions import ExpectedDecision, ForcedCall
-    from quantizer.estimate import Estimate
-    from quantizer.reference import ReferenceStore
+    from quantizer.measures.calls.case_files import Case
+    from quantizer.measures.calls.decisions import ExpectedDecision, ForcedCall
+    from quantizer.measures.estimate import Estimate
+    from quantizer.measures.text.reference import ReferenceStore
 
     Bars = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 

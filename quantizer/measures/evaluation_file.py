@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from quantizer.errors import DataError
-from quantizer.evaluate import EvaluationChoice, Means, evaluate
-from quantizer.hashing import file_sha256, model_sha256
-from server.cpu import describe_cpu
+from quantizer.measures.evaluate import EvaluationChoice, Means, evaluate
+from quantizer.model.hashing import file_sha256, model_sha256
 from server.llama.library import library
+from server.machine.cpu import describe_cpu
 from server.version import functiongate_version
 
 EVALUATION_SUFFIX = ".evaluation.json"

@@ -47,7 +47,7 @@ def measure_speed(
     arguments = json.dumps([str(path), n_threads, n_prompt, n_decode, repetitions])
     try:
         child = subprocess.run(  # noqa: S603  our own interpreter and module
-            [sys.executable, "-m", "quantizer.speed", arguments],
+            [sys.executable, "-m", "quantizer.measures.speed", arguments],
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from quantizer.inventory import Tensor
+from quantizer.model.inventory import Tensor
 
 # `tensor_allows_quantization`: small, or too delicate, or no matrix that multiplies.
 _KEPT_PARTS = (

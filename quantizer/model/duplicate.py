@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantizer.errors import PlanError
-from quantizer.inventory import Inventory, Tensor
-from quantizer.layout import ALIGNMENT, entry_bytes
+from quantizer.model.inventory import Inventory, Tensor
+from quantizer.model.layout import ALIGNMENT, entry_bytes
 from quantizer.native.rows import dequantized
 
 DROPPED_KEY = "quantizer.dropped"

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from quantizer.inventory import Tensor
-from quantizer.layout import tensor_bytes
-from server.ggml_types import GgmlType
+from quantizer.model.inventory import Tensor
+from quantizer.model.layout import tensor_bytes
+from server.model_files.ggml_types import GgmlType
 
 _EMBEDDINGS = frozenset({"token_embd", "per_layer_token_embd", "output"})
 

@@ -1,6 +1,7 @@
 """SHA-256 of files: what says that two of them are the same.
 
-A model's is remembered from one verb to the next (`server.model_hash`); of the small files that go with it none is.
+A model's hash is remembered from one verb to the next (`server.model_files.model_hash`). Those of the small files that
+go with it are not.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from quantizer.errors import FileFormatError
-from server.cache import cache_directory
-from server.model_hash import model_hash
+from server.model_files.cache import cache_directory
+from server.model_files.model_hash import model_hash
 
 _FIRST_PART = re.compile(r"-00001-of-(\d{5})\.gguf$")
 

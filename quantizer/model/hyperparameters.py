@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantizer.errors import FileFormatError
-from server.gguf_header import GgufHeader, Scalar
+from server.model_files.gguf_header import GgufHeader, Scalar
 
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 MAX_EXPERTS = 1024  # LLAMA_MAX_EXPERTS

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantizer.errors import FileFormatError
-from quantizer.hyperparameters import MAX_LAYERS, Hyperparameters, hyperparameters
+from quantizer.model.hyperparameters import MAX_LAYERS, Hyperparameters, hyperparameters
 from server.errors import StartupError
-from server.ggml_types import GGML_TYPES, GgmlType
-from server.gguf import read_header
-from server.gguf_header import GgufHeader, GgufTensor
+from server.model_files.ggml_types import GGML_TYPES, GgmlType
+from server.model_files.gguf import read_header
+from server.model_files.gguf_header import GgufHeader, GgufTensor
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _BLOCK = re.compile(r"blk\.(\d+)\.")
@@ -80,7 +80,7 @@ class Inventory:
     """A model's head, over all its files. `tensors` stand in the order in which llama.cpp quantizes.
 
     `added` is metadata that the files do not have: the mark of a model that differs from them, and has to be written
-    before llama.cpp can read it (`quantizer.duplicate`).
+    before llama.cpp can read it (`quantizer.model.duplicate`).
     """
 
     paths: tuple[Path, ...]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from quantizer.inventory import Inventory, Tensor
-from server.ggml_types import GgmlType
+from quantizer.model.inventory import Inventory, Tensor
+from server.model_files.ggml_types import GgmlType
 
 ALIGNMENT = 32  # GGUF_DEFAULT_ALIGNMENT, whatever the source's was
 MAX_TEXT_BYTES = 127  # of a key or a text in llama_model_kv_override, which ends in a NUL

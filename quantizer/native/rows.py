@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantizer.errors import NativeError
-from server.ggml_types import GgmlType
 from server.llama.library import library
+from server.model_files.ggml_types import GgmlType
 
 
 class _TypeTraits(ctypes.Structure):

@@ -10,13 +10,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from quantizer.categories import is_embedding_or_output
 from quantizer.errors import PlanError
-from quantizer.inventory import Tensor
-from quantizer.layout import tensor_bytes
-from quantizer.recipe import OnTrouble, Recipe, Wish
-from quantizer.types import ABORT_WITHOUT_IMATRIX, REQUIRE_IMATRIX, TARGETS, WITHOUT_IMATRIX, fallback, fits
-from server.ggml_types import GgmlType
+from quantizer.model.categories import is_embedding_or_output
+from quantizer.model.inventory import Tensor
+from quantizer.model.layout import tensor_bytes
+from quantizer.planning.recipe import OnTrouble, Recipe, Wish
+from quantizer.planning.types import ABORT_WITHOUT_IMATRIX, REQUIRE_IMATRIX, TARGETS, WITHOUT_IMATRIX, fallback, fits
+from server.model_files.ggml_types import GgmlType
 
 _LISTED = 3  # tensors named in a refusal, before "and 200 more"
 

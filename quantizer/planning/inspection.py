@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from chat_templates import detect_family
-from quantizer.categories import allows_quantization
-from quantizer.duplicate import EMBEDDING, OUTPUT, SAME_COSINE, duplicate_cosine
-from quantizer.groups import Group, grouped
-from quantizer.inventory import Inventory
-from quantizer.types import TARGETS, fallback, fits
+from quantizer.model.categories import allows_quantization
+from quantizer.model.duplicate import EMBEDDING, OUTPUT, SAME_COSINE, duplicate_cosine
+from quantizer.model.groups import Group, grouped
+from quantizer.model.inventory import Inventory
+from quantizer.planning.types import TARGETS, fallback, fits
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from quantizer.errors import RecipeError
-from quantizer.stock import more_bits
+from quantizer.planning.stock import more_bits
 
 _SHARE = re.compile(r"(first|last) (\d{1,4})/(\d{1,4})")
 _RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from chat_templates import detect_family
-from quantizer.activations import ImatrixFile
-from quantizer.categories import allows_quantization
 from quantizer.errors import PlanError
-from quantizer.fitting import Fitter, PlannedTensor, Substitution, listed
-from quantizer.inventory import Inventory
-from quantizer.layout import ALIGNMENT, Value, file_bytes
-from quantizer.provenance import (
+from quantizer.imatrix.source import ImatrixFile
+from quantizer.model.categories import allows_quantization
+from quantizer.model.inventory import Inventory
+from quantizer.model.layout import ALIGNMENT, Value, file_bytes
+from quantizer.planning.fitting import Fitter, PlannedTensor, Substitution, listed
+from quantizer.planning.provenance import (
     DEQUANTIZED_KEY,
     PLAN_KEY,
     REQUANTIZED_KEY,
@@ -27,9 +27,9 @@ from quantizer.provenance import (
     clipped,
     imatrix_entries,
 )
-from quantizer.recipe import Activations, Recipe, Statistics, wishes
-from quantizer.types import FILE_TYPES, IGNORE_IMATRIX, FileType
-from server.ggml_types import GgmlType
+from quantizer.planning.recipe import Activations, Recipe, Statistics, wishes
+from quantizer.planning.types import FILE_TYPES, IGNORE_IMATRIX, FileType
+from server.model_files.ggml_types import GgmlType
 from server.version import functiongate_version
 
 
@@ -179,8 +179,8 @@ def _entries(recipe: Recipe, inventory: Inventory, imatrix: ImatrixFile | None) 
         "general.quantization_version": 2,
         "general.file_type": recipe.base.id,
         "quantizer.version": clipped(functiongate_version()),
-        "quantizer.recipe": clipped(recipe.name),
-        "quantizer.recipe.sha256": recipe.digest or UNKNOWN_HASH,
+        "quantizer.planning.recipe": clipped(recipe.name),
+        "quantizer.planning.recipe.sha256": recipe.digest or UNKNOWN_HASH,
         "quantizer.family": clipped(detect_family(inventory.text_metadata).id),
         "quantizer.source.file": clipped(inventory.path.name),
         SOURCE_KEY: UNKNOWN_HASH,

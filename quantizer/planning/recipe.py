@@ -1,8 +1,8 @@
 """A recipe: which type each tensor of any model is to have, and why. Data and a pure function over an inventory.
 
-Knows no file (`quantizer.recipe_file` reads TOML) and no bytes (`quantizer.plan` counts them). The law: the first rule
-that selects a tensor decides; where none does, bumps along the ladder add up; where none of these does either, the
-base's own mixture holds. Tensors that llama.cpp never changes are not asked about.
+Knows no file (`recipe_file` reads TOML) and no bytes (`plan` counts them). The law: the first rule that selects a
+tensor decides; where none does, bumps along the ladder add up; where none of these does either, the base's own mixture
+holds. Tensors that llama.cpp never changes are not asked about.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from quantizer.categories import allows_quantization
 from quantizer.errors import PlanError, RecipeError
-from quantizer.inventory import Inventory, Tensor
-from quantizer.layers import Layers
-from quantizer.stock import stock_types
-from quantizer.types import FileType
-from server.ggml_types import GgmlType
+from quantizer.model.categories import allows_quantization
+from quantizer.model.inventory import Inventory, Tensor
+from quantizer.planning.layers import Layers
+from quantizer.planning.stock import stock_types
+from quantizer.planning.types import FileType
+from server.model_files.ggml_types import GgmlType
 
 Statistics = Mapping[str, Mapping[str, float]]
 """Values by statistic and tensor: `{"zd": {"blk.0.attn_k.weight": 0.04}}`."""

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from quantizer.errors import RecipeError
-from quantizer.layers import parse_layers
-from quantizer.recipe import Activations, Bump, Condition, Mixture, OnTrouble, Recipe, Rule, Selector
-from quantizer.toml_text import read_toml_text
-from quantizer.types import file_type, target_type
-from server.ggml_types import GgmlType
+from quantizer.planning.layers import parse_layers
+from quantizer.planning.recipe import Activations, Bump, Condition, Mixture, OnTrouble, Recipe, Rule, Selector
+from quantizer.planning.toml_text import read_toml_text
+from quantizer.planning.types import file_type, target_type
+from server.model_files.ggml_types import GgmlType
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _Named = TypeVar("_Named")

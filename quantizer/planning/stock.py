@@ -1,7 +1,7 @@
 """llama.cpp's own choice of types for each stock file type: `src/llama-quant.cpp`, rule for rule.
 
 Pure: an inventory and a file type in, a type for every tensor out. Rows that do not fit are not its concern
-(`quantizer.types.fallback`), nor are a user's wishes. The law: what llama-quantize would choose without overrides, this
+(`planning.types.fallback`), nor are a user's wishes. The law: what llama-quantize would choose without overrides, this
 module chooses, including counters that skip nothing and a branch of the original that is never reached (`attn_qkv` is
 treated as `attn_v` before its own rule is asked).
 """
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from quantizer.categories import Category, allows_quantization, category
 from quantizer.errors import PlanError
-from quantizer.inventory import Inventory, Tensor
-from quantizer.types import TARGETS, FileType, fits
-from server.ggml_types import GgmlType
+from quantizer.model.categories import Category, allows_quantization, category
+from quantizer.model.inventory import Inventory, Tensor
+from quantizer.planning.types import TARGETS, FileType, fits
+from server.model_files.ggml_types import GgmlType
 
 _ONE_AND_TWO_BIT = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"})
 _OUTPUT_Q5_K = _ONE_AND_TWO_BIT | {"IQ3_XXS"}

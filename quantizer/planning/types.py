@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantizer.errors import RecipeError
-from server.ggml_types import GGML_TYPES, GgmlType
+from server.model_files.ggml_types import GGML_TYPES, GgmlType
 
 _NAMED: Mapping[str, GgmlType] = {kind.name: kind for kind in GGML_TYPES.values()}
 

@@ -1,7 +1,7 @@
 """A set of files as one report: what each is, what it lost, and which of them is worth its bytes.
 
 Knows heads of files and their evaluations, which lie beside them as `NAME.evaluation.json`; measures nothing. How it
-looks is `quantizer.report_page`'s matter. The law: nothing is said of a file that its head or its evaluation does not
+looks is `quantizer.report.page`'s matter. The law: nothing is said of a file that its head or its evaluation does not
 say, and files that were not measured alike are not in one report.
 """
 
@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from quantizer.activations import ImatrixFile
 from quantizer.errors import DataError, PlanError, RecipeError
-from quantizer.estimate import Estimate
-from quantizer.evaluation_file import evaluation_path, read_evaluation
-from quantizer.heat_map import bits_by_layer
-from quantizer.inventory import Inventory, read_inventory
-from quantizer.matched_bytes import MatchedBytes, Point, compare, dominators
-from quantizer.plan import Plan, make_plan
-from quantizer.provenance import DEQUANTIZED_KEY, REQUANTIZED_KEY
-from quantizer.recipe_file import builtin_recipes
-from quantizer.types import FILE_TYPES
+from quantizer.imatrix.source import ImatrixFile
+from quantizer.measures.estimate import Estimate
+from quantizer.measures.evaluation_file import evaluation_path, read_evaluation
+from quantizer.model.inventory import Inventory, read_inventory
+from quantizer.planning.plan import Plan, make_plan
+from quantizer.planning.provenance import DEQUANTIZED_KEY, REQUANTIZED_KEY
+from quantizer.planning.recipe_file import builtin_recipes
+from quantizer.planning.types import FILE_TYPES
+from quantizer.report.heat_map import bits_by_layer
+from quantizer.report.matched_bytes import MatchedBytes, Point, compare, dominators
 from server.version import functiongate_version
 
 
@@ -161,14 +161,14 @@ class _NaivePlans:
     def is_stock(self, inventory: Inventory, label: str) -> bool:
         """Whether a file is what the stock recipe of its label makes: by its recipe, or tensor by tensor."""
         stock, plan = self._recipes.get(label), self.get(label)
-        if stock is not None and inventory.header.metadata.get("quantizer.recipe.sha256") == stock.digest:
+        if stock is not None and inventory.header.metadata.get("quantizer.planning.recipe.sha256") == stock.digest:
             return True
         return plan is not None and plan.types == {tensor.name: tensor.type for tensor in inventory.tensors}
 
 
 def _reported(path: Path, naive: _NaivePlans) -> ReportedFile:
     inventory = read_inventory(path)
-    name = inventory.header.metadata.get("quantizer.recipe")
+    name = inventory.header.metadata.get("quantizer.planning.recipe")
     return _file(str(name or path.stem), path, inventory, read_evaluation(evaluation_path(path)), naive)
 
 
@@ -200,7 +200,7 @@ def _file(
 def _calibration(inventory: Inventory, naive: _NaivePlans | None) -> tuple[str, ...]:
     metadata = inventory.header.metadata
     imatrix = naive.imatrix if naive else None
-    if imatrix is not None and metadata.get("quantizer.imatrix.sha256") == imatrix.sha256:
+    if imatrix is not None and metadata.get("quantizer.imatrix.collect.sha256") == imatrix.sha256:
         return imatrix.imatrix.datasets
     first = metadata.get("quantize.imatrix.dataset")  # which is all that llama-quantize tells
     return (first,) if isinstance(first, str) else ()

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantizer.errors import DataError
-from quantizer.inventory import Tensor
-from server.ggml_types import GgmlType
+from quantizer.model.inventory import Tensor
+from server.model_files.ggml_types import GgmlType
 
 FORMATS = (".png", ".svg")
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantizer.errors import DataError
-from quantizer.estimate import bootstrap_errors
+from quantizer.measures.estimate import bootstrap_errors
 
 # Beyond so many standard errors a difference is one: 95 % of those that are none stay within.
 Z = 1.96

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from quantizer import report_plot
 from quantizer.errors import DataError
-from quantizer.matched_bytes import Verdict
-from quantizer.report import Report, ReportedFile
-from quantizer.report_tables import megabytes, percent, report_tables, text_note, with_error
+from quantizer.report import plot
+from quantizer.report.build import Report, ReportedFile
+from quantizer.report.matched_bytes import Verdict
+from quantizer.report.tables import megabytes, percent, report_tables, text_note, with_error
 from server.version import functiongate_version
 
 JSON_NAME, MARKDOWN_NAME, HTML_NAME, CARD_NAME = "report.json", "report.md", "report.html", "README.md"
@@ -83,9 +83,9 @@ def _rendered(template: str, report: Report) -> str:
         report=report,
         best=best_file(report),
         tables=report_tables(report),
-        plots=report_plot.report_plots(report),
-        heat_maps=report_plot.heat_maps(report),
-        geometry=report_plot,
+        plots=plot.report_plots(report),
+        heat_maps=plot.heat_maps(report),
+        geometry=plot,
         bought=[each.name for each in report.matched if each.verdict in (Verdict.ONLY_BYTES, Verdict.WORSE)],
         better=[each.name for each in report.matched if each.verdict is Verdict.BETTER],
         text_note=text_note(report),

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from quantizer.matched_bytes import dominators
-from quantizer.report import Report, ReportedFile
+from quantizer.report.build import Report, ReportedFile
+from quantizer.report.matched_bytes import dominators
 
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 72, 24, 16, 48

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quantizer.estimate import Estimate
-from quantizer.matched_bytes import Z
-from quantizer.report import Report, ReportedFile
+from quantizer.measures.estimate import Estimate
+from quantizer.report.build import Report, ReportedFile
+from quantizer.report.matched_bytes import Z
 
 MISSING = "–"  # noqa: RUF001  a dash is what tables have there
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")

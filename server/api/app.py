@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from server.api.auth import ApiKeyMiddleware
-from server.api.chat import ChatEndpoint
-from server.api.completions import CompletionsEndpoint
+from server.api.chat.routes import ChatEndpoint
+from server.api.chat.schemas import ChatCompletionRequest, CompletionRequestBody
+from server.api.completions.routes import CompletionsEndpoint
 from server.api.errors import install_error_handlers
-from server.api.metrics import HttpMetrics
-from server.api.schemas import ChatCompletionRequest, CompletionRequestBody
-from server.api.system import SystemEndpoints
+from server.api.system.metrics import HttpMetrics
+from server.api.system.routes import SystemEndpoints
 from server.api.tracing import TracingMiddleware
 from server.version import functiongate_version
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from server.errors import NotFoundError, NotReadyError
 
 if TYPE_CHECKING:
-    from server.chat import Chat
-    from server.completion import Completion
+    from server.chat.completion import Completion
+    from server.chat.service import Chat
 
 
 class Phase(Enum):
@@ -37,7 +37,7 @@ class ServedModel:
 
     `names` are those that clients may use, the preferred one first. `n_vocab` bounds the ids of `logit_bias`.
     `fingerprint` changes when the same seed may give another answer. `measurements` gives the engine's
-    counters by name at this moment, `degradations` those of schemas by keyword; see `server.api.metrics`.
+    counters by name at this moment, `degradations` those of schemas by keyword; see `server.api.system.metrics`.
     """
 
     chat: Chat

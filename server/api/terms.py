@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from server.api.schemas import ChatCompletionRequest
+from server.api.chat.schemas import ChatCompletionRequest
 from server.engine.types import ServiceTerms
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from server.api.schemas import SampledRequest
+    from server.api.chat.schemas import SampledRequest
 
 
 def read_terms(wanted: SampledRequest, request: Request) -> ServiceTerms:

@@ -15,7 +15,7 @@ from server.api.errors import error_response
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from server.api.metrics import HttpMetrics
+    from server.api.system.metrics import HttpMetrics
 
 log = logging.getLogger(__name__)
 

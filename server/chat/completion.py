@@ -1,6 +1,6 @@
 """A prompt is continued: no messages, no template, no grammar.
 
-The plain sibling of `server.chat`. Knows tokens and the engine; knows no HTTP and no pointer.
+The plain sibling of `server.chat.service`. Knows tokens and the engine; knows no HTTP and no pointer.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from chat_templates import Prompt
+from server.chat.prompt import tokenize_prompt
 from server.engine.async_engine import AsyncEngine
 from server.engine.generation import Generation
 from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
 from server.errors import ContextLengthError, RequestError
-from server.prompt import tokenize_prompt
 
 
 @dataclass(frozen=True, slots=True)

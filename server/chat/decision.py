@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.engine.constraint import Constraint
+from server.engine.sampling.constraint import Constraint
 from server.engine.types import Decision, Vocabulary
 
 

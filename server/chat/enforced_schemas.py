@@ -11,16 +11,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chat_templates.enforcement import (
+from chat_templates.schema.enforcement import (
     Enforcement,
     Unenforceable,
     degraded,
     enforce,
     enforce_arguments,
 )
-from chat_templates.schema_limits import SchemaLimitError
+from chat_templates.schema.limits import SchemaLimitError
+from server.chat.schema_warning import SchemaWarning
 from server.errors import RequestError
-from server.schema_warning import SchemaWarning
 
 # MCP servers are known to send 100 KB of tool schemas; descriptions count here, and in no grammar.
 MAX_SCHEMA_CHARS = 1024 * 1024

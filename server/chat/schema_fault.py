@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chat_templates.dialect import parts
-from chat_templates.schema import arguments_schema
-from server.enforced_schemas import EnforcedSchema, EnforcedSchemas
-from server.engine.constraint import GrammarError
+from chat_templates.schema.dialect import parts
+from chat_templates.schema.parameters import arguments_schema
+from server.chat.enforced_schemas import EnforcedSchema, EnforcedSchemas
+from server.engine.sampling.constraint import GrammarError
 from server.errors import RequestError
 
 MAX_ATTEMPTS = 64  # compilations spent on finding the place; the tool is named in any case

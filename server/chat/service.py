@@ -32,11 +32,16 @@ from chat_templates import (
     ToolCallEnd,
     ToolCallStart,
 )
-from server.decision import DecisionTokens
-from server.enforced_schemas import EnforcedSchemas, enforce_request
+from server.chat.decision import DecisionTokens
+from server.chat.enforced_schemas import EnforcedSchemas, enforce_request
+from server.chat.prompt import tokenize_prompt
+from server.chat.schema_fault import without_faults
+from server.chat.schema_warning import SchemaWarning
+from server.chat.stable_prefix import StablePrefix
+from server.chat.unenforced import Unenforced
 from server.engine.async_engine import AsyncEngine
-from server.engine.constraint import Constraint, GrammarError
 from server.engine.generation import Generation
+from server.engine.sampling.constraint import Constraint, GrammarError
 from server.engine.types import (
     Decision,
     FinishReason,
@@ -47,11 +52,6 @@ from server.engine.types import (
     ServiceTerms,
 )
 from server.errors import RequestError
-from server.prompt import tokenize_prompt
-from server.schema_fault import without_faults
-from server.schema_warning import SchemaWarning
-from server.stable_prefix import StablePrefix
-from server.unenforced import Unenforced
 
 _LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 

@@ -16,21 +16,21 @@ from collections import deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from server.engine.constraint import GrammarCompiler
-from server.engine.draft import MAX_DRAFT
 from server.engine.engine import Engine
 from server.engine.generation import Channel, Generation, post
+from server.engine.sampling.constraint import GrammarCompiler
+from server.engine.sampling.draft import MAX_DRAFT
 from server.errors import ContextLengthError, EngineError, NotReadyError, OverloadedError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from server.engine.constraint import Constraint
     from server.engine.engine import Delivery
     from server.engine.generation import News
+    from server.engine.kv_cache.prefix_store import PrefixStore
     from server.engine.metrics import EngineMetrics
-    from server.engine.prefix_store import PrefixStore
     from server.engine.runner import Runner
+    from server.engine.sampling.constraint import Constraint
     from server.engine.types import GenerationRequest, Vocabulary
 
 MAX_RETRY_AFTER_S = 120

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from server.engine.draft import MAX_DRAFT, Drafter
+from server.engine.kv_cache.prefix_store import MIN_TOKENS
+from server.engine.kv_cache.prefix_tree import common_prefix
+from server.engine.kv_cache.residency import Residency
 from server.engine.metrics import EngineMetrics
-from server.engine.prefix_store import MIN_TOKENS
-from server.engine.prefix_tree import common_prefix
-from server.engine.residency import Residency
 from server.engine.runner import Run, RunStatus
+from server.engine.sampling.draft import MAX_DRAFT, Drafter
 from server.engine.scheduler import Plan, Scheduler, Slice
 from server.engine.sequence import Phase, Sequence
 from server.engine.types import FinishReason, GenerationChunk
@@ -28,7 +28,7 @@ from server.errors import DeadlineError, EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from server.engine.prefix_store import PrefixStore
+    from server.engine.kv_cache.prefix_store import PrefixStore
     from server.engine.runner import Runner
     from server.engine.types import GenerationRequest, Vocabulary
 

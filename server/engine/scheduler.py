@@ -13,17 +13,17 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.engine.draft import CONSTRAINED, FREE
+from server.engine.kv_cache.prefix_tree import NO_MATCH, Match, PrefixTree, common_prefix
 from server.engine.pace import Pace
-from server.engine.prefix_tree import NO_MATCH, Match, PrefixTree, common_prefix
+from server.engine.sampling.draft import CONSTRAINED, FREE
 from server.engine.sequence import Phase, Sequence
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from server.engine.draft import Drafter
-    from server.engine.residency import Residency
+    from server.engine.kv_cache.residency import Residency
+    from server.engine.sampling.draft import Drafter
 
 # A step of prompts alone only delays who comes next.
 STEP_ALONE_S = 2.0

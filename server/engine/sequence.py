@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from server.engine.detokenizer import Detokenizer
-from server.engine.sampler import Sampler
+from server.engine.sampling.sampler import Sampler
 from server.engine.types import GenerationUsage
 
 if TYPE_CHECKING:

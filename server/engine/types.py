@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server.engine.constraint import Constraint
+    from server.engine.sampling.constraint import Constraint
 
 
 class Vocabulary(Protocol):

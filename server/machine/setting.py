@@ -10,8 +10,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from server.cpu import choose_threads, describe_cpu, throttled_periods
-from server.tuning import Setting, TuningFile
+from server.machine.cpu import choose_threads, describe_cpu, throttled_periods
+from server.machine.tuning import Setting, TuningFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from server.rates import Rates
+    from server.machine.rates import Rates
 
 log = logging.getLogger(__name__)
 

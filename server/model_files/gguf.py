@@ -13,8 +13,8 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from server.errors import StartupError
-from server.ggml_types import GGML_TYPES
-from server.gguf_header import GgufHeader, GgufTensor, Scalar
+from server.model_files.ggml_types import GGML_TYPES
+from server.model_files.gguf_header import GgufHeader, GgufTensor, Scalar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

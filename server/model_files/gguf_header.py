@@ -1,6 +1,6 @@
 """What a GGUF file says about itself, as data: metadata, the table of tensors, which part of a split model it is.
 
-Read by `server.gguf`, which has checked every length in it. Knows no file handle and no model.
+Read by `server.model_files.gguf`, which has checked every length in it. Knows no file handle and no model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from server.ggml_types import GGML_TYPES
+from server.model_files.ggml_types import GGML_TYPES
 
 Scalar = str | int | float | bool
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from server.errors import StartupError
-from server.wheel import Progress, silent
+from server.model_files.wheel import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Tool-call accuracy and decode steps on the Berkeley Function-Calling Leaderboard, over HTTP, against any server.
 
-    python tests/bench_bfcl.py --url http://127.0.0.1:8000/v1 --choice auto --category simple_python
+    python tests/benchmarks/bench_bfcl.py --url http://127.0.0.1:8000/v1 --choice auto --category simple_python
 
 Data and checker are BFCL v4's own, out of the PyPI wheel `bfcl-eval`, which is unpacked into the cache and not
 installed: its requirements pin servers that nobody needs here. Greedy, the first `--count` cases of each category.
@@ -30,7 +30,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from server.cache import cache_directory
+from server.model_files.cache import cache_directory
 
 WHEEL = "bfcl-eval==2026.3.23"
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None}

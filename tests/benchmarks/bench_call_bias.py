@@ -1,6 +1,6 @@
 """How often an answer would begin as a call under each `call_bias`: relevant requests against irrelevant ones.
 
-    python tests/bench_call_bias.py model.gguf --count 50
+    python tests/benchmarks/bench_call_bias.py model.gguf --count 50
 
 One prefill of each BFCL prompt gives the logits of the answer's first token; the margin between the likeliest token
 that begins a call and the likeliest other one says from which offset on the greedy answer begins as a call. Later
@@ -15,16 +15,16 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from bench_bfcl import cases, unpacked_wheel
+from benchmarks.bench_bfcl import cases, unpacked_wheel
 from rich.console import Console
 from rich.table import Table
 
 from chat_templates import detect_family
-from server.decision import DecisionTokens
+from server.chat.decision import DecisionTokens
+from server.chat.prompt import tokenize_prompt
 from server.engine.runner import LlamaRunner, Run
 from server.llama.context import Context
 from server.llama.model import Model
-from server.prompt import tokenize_prompt
 
 BATCH = 512
 

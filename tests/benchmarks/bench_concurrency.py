@@ -1,6 +1,6 @@
 """Four requests at once against the same four one after another, over HTTP, in pairs: plain chats, and tool calls.
 
-    python tests/bench_concurrency.py --url http://127.0.0.1:8000/v1 --rounds 3
+    python tests/benchmarks/bench_concurrency.py --url http://127.0.0.1:8000/v1 --rounds 3
 
 Greedy. Every round's prompts begin with words of their own, so that nothing is cached from the round before, and its
 chats are about something else: recent answers serve as drafts, and nobody asks for the same four texts eight times. The

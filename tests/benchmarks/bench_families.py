@@ -1,6 +1,6 @@
 """Every family's format on one model: the same cases in each family's prompt, `tool_choice` required, over HTTP.
 
-    python tests/bench_families.py model.gguf --count 5
+    python tests/benchmarks/bench_families.py model.gguf --count 5
 
 The model need not know the format: its grammar does. Fails if any arguments do not parse or do not fit their schema, or
 if an answer is no call. One call is wanted and allowed: in a strange tongue a model repeats its call until it is cut.
@@ -19,7 +19,7 @@ from typing import Annotated
 
 import httpx
 import typer
-from bench_bfcl import main as bench_bfcl
+from benchmarks.bench_bfcl import main as bench_bfcl
 from rich.console import Console
 
 from chat_templates import FAMILIES

@@ -1,6 +1,6 @@
 """What the grammar of many tools costs: characters, and the time to compile it.
 
-    python tests/bench_grammar.py model.gguf --family qwen2.5
+    python tests/benchmarks/bench_grammar.py model.gguf --family qwen2.5
 
 The tools are invented: eight arguments each, half of them nested, described as real ones are. Only the model's
 vocabulary is read.
@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from chat_templates import get_family
-from server.enforced_schemas import enforce_request
-from server.engine.constraint import GrammarCompiler, GrammarError
+from server.chat.enforced_schemas import enforce_request
+from server.engine.sampling.constraint import GrammarCompiler, GrammarError
 from server.llama.model import Model
 
 WORDS = ("city", "unit", "days", "mode", "point", "filters", "tags", "limit")

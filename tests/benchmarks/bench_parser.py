@@ -1,6 +1,6 @@
 """How fast the parsers read: millions of characters a second of 1 MB texts, plain ones and ones without end.
 
-    python tests/bench_parser.py --minimum 0.5
+    python tests/benchmarks/bench_parser.py --minimum 0.5
 
 Fails if a family reads any of them slower than `--minimum`, whole or in pieces of four characters, as tokens come.
 """

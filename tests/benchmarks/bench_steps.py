@@ -1,6 +1,6 @@
 """Milliseconds of one step by its rows, after a prompt: with ggml's kernels and with ours, in turns in one process.
 
-python tests/bench_steps.py model.gguf --depth 2200
+python tests/benchmarks/bench_steps.py model.gguf --depth 2200
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from server.cpu import choose_threads
 from server.llama.batch import Batch
 from server.llama.context import Context
 from server.llama.model import Model
+from server.machine.cpu import choose_threads
 
 ROWS = (1, 2, 3, 4, 6, 8, 16, 32, 128, 512)
 KERNELS = {"ggml's": "0", "ours": "1"}

@@ -1,6 +1,6 @@
 """Arbitrary text and mutated golden outputs through every family's parser, for as long as wanted.
 
-    python tests/fuzz_parser.py --minutes 10 --seed 1
+    python tests/benchmarks/fuzz_parser.py --minutes 10 --seed 1
 
 Checked of each text: no exception; the events of a random cut are those of the whole; every call starts once, tells
 arguments only while it is open, and ends at most once; and no word put where only prose can be is lost.

@@ -11,7 +11,7 @@ from byte_vocabulary import ByteVocabulary
 from golden_cases import tools_named
 
 from chat_templates import FAMILIES, get_family, parse_output
-from server.engine.constraint import GrammarCompiler
+from server.engine.sampling.constraint import GrammarCompiler
 
 WEATHER = {
     "type": "function",

@@ -9,7 +9,7 @@ import pytest
 from real_vocabulary import real_vocabulary
 
 from chat_templates import FAMILIES, fold, get_family, merge, parse_output
-from server.engine.constraint import GrammarCompiler
+from server.engine.sampling.constraint import GrammarCompiler
 
 if TYPE_CHECKING:
     from server.llama.vocabulary import Vocabulary

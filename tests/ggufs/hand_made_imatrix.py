@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quantizer.activations import ImatrixFile
-from quantizer.inventory import Inventory
+from quantizer.imatrix.source import ImatrixFile
+from quantizer.model.inventory import Inventory
 
 
 @dataclass(frozen=True)

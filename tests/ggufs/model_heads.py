@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantizer.hyperparameters import Hyperparameters
-from quantizer.inventory import Inventory, Tensor
-from server.ggml_types import GGML_TYPES
+from quantizer.model.hyperparameters import Hyperparameters
+from quantizer.model.inventory import Inventory, Tensor
+from server.model_files.ggml_types import GGML_TYPES
 
 F32, F16 = GGML_TYPES[0], GGML_TYPES[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from server.gguf import read_header
+from server.model_files.gguf import read_header
 
 
 def split_gguf(path: Path, n_parts: int) -> list[Path]:

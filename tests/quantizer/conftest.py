@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from tiny_gguf import write_tiny_gguf
+from ggufs.tiny_gguf import write_tiny_gguf
 
-from quantizer.inventory import read_inventory
-from quantizer.plan import make_plan
+from quantizer.model.inventory import read_inventory
+from quantizer.planning.plan import make_plan
+from quantizer.planning.recipe_file import find_recipes
 from quantizer.quantize import quantize
-from quantizer.recipe_file import find_recipes
 
 
 @pytest.fixture(scope="module", autouse=True)

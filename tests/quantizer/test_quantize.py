@@ -14,19 +14,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hand_made_imatrix import hand_made_imatrix
-from split_gguf import split_gguf
-from tiny_gguf import write_tiny_gguf
+from ggufs.hand_made_imatrix import hand_made_imatrix
+from ggufs.split_gguf import split_gguf
+from ggufs.tiny_gguf import write_tiny_gguf
 
-from quantizer.duplicate import DROPPED_KEY, duplicate_cosine, without_duplicate
 from quantizer.errors import FileFormatError, NativeError, PlanError
-from quantizer.inventory import read_inventory
+from quantizer.model.duplicate import DROPPED_KEY, duplicate_cosine, without_duplicate
+from quantizer.model.inventory import read_inventory
 from quantizer.native.quantize import anchored
 from quantizer.native.rows import are_finite, dequantized
-from quantizer.plan import make_plan
+from quantizer.planning.plan import make_plan
+from quantizer.planning.recipe_file import builtin_recipes, find_recipes
+from quantizer.planning.types import TARGETS
 from quantizer.quantize import quantize
-from quantizer.recipe_file import builtin_recipes, find_recipes
-from quantizer.types import TARGETS
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.native
@@ -64,12 +64,12 @@ def test_the_file_says_how_it_was_made(wide, tmp_path):
     inventory = read_inventory(wide)
     plan = plan_of("dynamicgate1-IQ1_S", inventory, imatrix=hand_made_imatrix(inventory))
     said = read_inventory(quantize(plan, tmp_path / "made.gguf").paths[0]).header.metadata
-    assert said["quantizer.recipe"] == "dynamicgate1-IQ1_S"
-    assert said["quantizer.recipe.sha256"] == plan.recipe.digest
+    assert said["quantizer.planning.recipe"] == "dynamicgate1-IQ1_S"
+    assert said["quantizer.planning.recipe.sha256"] == plan.recipe.digest
     assert said["quantizer.source.file"] == "wide.gguf"
     assert said["quantizer.source.sha256"] == hashlib.sha256(wide.read_bytes()).hexdigest()
-    assert set(str(said["quantizer.plan.sha256"])) > {"0"}
-    assert said["quantizer.imatrix.sha256"] == "ab" * 32
+    assert set(str(said["quantizer.planning.plan.sha256"])) > {"0"}
+    assert said["quantizer.imatrix.collect.sha256"] == "ab" * 32
     assert (said["quantize.imatrix.dataset"], said["quantize.imatrix.chunks_count"]) == ("made by hand", 7)
     assert said["quantizer.family"] == "generic"
     assert said["general.file_type"] == plan.recipe.base.id

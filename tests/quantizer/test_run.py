@@ -14,14 +14,14 @@ import httpx
 import pytest
 
 from quantizer.__main__ import run as command
+from quantizer.calibration.sources import CalibrationChoice
 from quantizer.errors import PlanError
-from quantizer.evaluate import EvaluationChoice, Means
+from quantizer.measures.calls.served import served
+from quantizer.measures.evaluate import EvaluationChoice, Means
+from quantizer.measures.text.reference import ReferenceStore
 from quantizer.progress import work_bar
-from quantizer.reference import ReferenceStore
 from quantizer.run import run
 from quantizer.set_file import RecipeSet, find_set
-from quantizer.sources import CalibrationChoice
-from quantizer.toolcalls import served
 
 pytestmark = pytest.mark.native
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def test_a_run_makes_everything_and_a_second_one_nothing(small_set, means, wide,
     assert first.report.base_was is None
     before, made = times(small_set.output), contents(small_set.output)
     monkeypatch.setattr("quantizer.run.collect", None)
-    monkeypatch.setattr("quantizer.evaluation_file.evaluate", None)
+    monkeypatch.setattr("quantizer.measures.evaluation_file.evaluate", None)
     run(small_set, wide, means)
     assert times(small_set.output) == before
     assert contents(small_set.output) == made
@@ -102,7 +102,7 @@ def test_a_run_that_was_killed_at_any_stage_is_completed_by_the_next(small_set, 
 
 
 def test_a_measure_that_is_added_is_the_only_one_made(small_set, means, wide, monkeypatch):
-    from quantizer import evaluation_file
+    from quantizer.measures import evaluation_file
 
     run(small_set, wide, means)
     asked = []

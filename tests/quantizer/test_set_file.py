@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quantizer.errors import RecipeError
-from quantizer.recipe_file import find_recipes
+from quantizer.planning.recipe_file import find_recipes
 from quantizer.set_file import WhenQuantized, builtin_sets, find_set, read_set
 
 LEAST = 'model = "a.gguf"\nrecipes = ["Q8_0"]\n'

@@ -1,15 +1,15 @@
 """Texts replaced in a finished file: these bytes, and no others."""
 
 import pytest
-from tiny_gguf import write_tiny_gguf
+from ggufs.tiny_gguf import write_tiny_gguf
 
-from quantizer.inventory import read_inventory
-from quantizer.plan import make_plan
-from quantizer.provenance import PLAN_KEY, SOURCE_KEY, UNKNOWN_HASH
+from quantizer.model.inventory import read_inventory
+from quantizer.planning.plan import make_plan
+from quantizer.planning.provenance import PLAN_KEY, SOURCE_KEY, UNKNOWN_HASH
+from quantizer.planning.recipe_file import find_recipes
 from quantizer.quantize import quantize
-from quantizer.recipe_file import find_recipes
 from quantizer.stamp import stamp
-from server.gguf import read_header
+from server.model_files.gguf import read_header
 
 pytestmark = pytest.mark.native
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from quantizer.calibration.sources import read_text
 from quantizer.errors import DataError
-from quantizer.sources import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -19,10 +19,10 @@ import numpy as np
 
 from chat_templates import ChatTemplateError
 from quantizer.calibration.rendering import DAY
-from quantizer.divergence import MIN_LOG_PROBABILITY
 from quantizer.errors import DataError, FileFormatError
-from quantizer.estimate import Estimate, bootstrap_errors
-from quantizer.evaluation import Evaluator
+from quantizer.evaluator import Evaluator
+from quantizer.measures.estimate import Estimate, bootstrap_errors
+from quantizer.measures.text.divergence import MIN_LOG_PROBABILITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from quantizer.case_files import ANY, AcceptedCall
 from quantizer.errors import QuantizerError
+from quantizer.measures.calls.case_files import ANY, AcceptedCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from quantizer.case_files import Case
+    from quantizer.measures.calls.case_files import Case
 
 MAX_TOKENS = 512
 START_TIMEOUT_S = 300.0

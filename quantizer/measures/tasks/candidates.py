@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from quantizer.errors import DataError, NativeError
-from quantizer.log_probabilities import peak_and_log_sum
+from quantizer.measures.text.log_probabilities import peak_and_log_sum
 from server.llama.batch import Batch
 from server.llama.context import Context, DecodeStatus
 

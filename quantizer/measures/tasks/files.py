@@ -12,9 +12,9 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantizer.calibration.sources import read_text
 from quantizer.errors import DataError, FileFormatError
-from quantizer.mersenne import draw_and_swap, draw_in_turn
-from quantizer.sources import read_text
+from quantizer.measures.tasks.mersenne import draw_and_swap, draw_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantizer.candidates import N_PARALLEL, CandidateEvaluator, Candidates, Query, shared_length
 from quantizer.errors import DataError
+from quantizer.measures.tasks.candidates import N_PARALLEL, CandidateEvaluator, Candidates, Query, shared_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from quantizer.task_files import BlankTask, ChoiceTask
+    from quantizer.measures.tasks.files import BlankTask, ChoiceTask
     from server.llama.model import Model
 
 # WinoGrande's choice words are not scored where more tokens than these follow the common beginning.

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from quantizer.errors import DataError
-from quantizer.estimate import Estimate, bootstrap_errors
-from quantizer.evaluation import Evaluator
-from quantizer.log_probabilities import RowBlocks, peak_and_log_sum
+from quantizer.evaluator import Evaluator
+from quantizer.measures.estimate import Estimate, bootstrap_errors
+from quantizer.measures.text.log_probabilities import RowBlocks, peak_and_log_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from quantizer.chunks import Chunks
+    from quantizer.calibration.chunks import Chunks
     from server.llama.model import Model
 
 # Below it the reference's probabilities do not count; llama.cpp's files end there.

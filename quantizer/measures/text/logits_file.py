@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from quantizer.chunks import Chunks
-from quantizer.divergence import MIN_LOG_PROBABILITY, Predictions
+from quantizer.calibration.chunks import Chunks
 from quantizer.errors import FileFormatError
-from quantizer.log_probabilities import RowBlocks, peak_and_log_sum
+from quantizer.measures.text.divergence import MIN_LOG_PROBABILITY, Predictions
+from quantizer.measures.text.log_probabilities import RowBlocks, peak_and_log_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

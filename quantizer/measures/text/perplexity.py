@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantizer.estimate import Estimate, bootstrap_errors
-from quantizer.evaluation import Evaluator
-from quantizer.log_probabilities import RowBlocks, negative_log_likelihood
+from quantizer.evaluator import Evaluator
+from quantizer.measures.estimate import Estimate, bootstrap_errors
+from quantizer.measures.text.log_probabilities import RowBlocks, negative_log_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from quantizer.chunks import Chunks
+    from quantizer.calibration.chunks import Chunks
     from server.llama.model import Model
 
 

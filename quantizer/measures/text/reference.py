@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
-from quantizer.chunks import Chunks
-from quantizer.divergence import MIN_LOG_PROBABILITY, Predictions
+from quantizer.calibration.chunks import Chunks
 from quantizer.errors import DataError, FileFormatError
-from quantizer.evaluation import Evaluator
-from quantizer.hashing import model_sha256
-from quantizer.log_probabilities import RowBlocks, peak_and_log_sum
+from quantizer.evaluator import Evaluator
+from quantizer.measures.text.divergence import MIN_LOG_PROBABILITY, Predictions
+from quantizer.measures.text.log_probabilities import RowBlocks, peak_and_log_sum
+from quantizer.model.hashing import model_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server.chat import ChatDelta, ChatResult, ToolCallDelta
+    from server.chat.schema_warning import SchemaWarning
+    from server.chat.service import ChatDelta, ChatResult, ToolCallDelta
     from server.engine.types import GenerationUsage
-    from server.schema_warning import SchemaWarning
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from server.api.functions import read_functions
-from server.api.messages import read_messages
-from server.api.sampling import read_sampling
-from server.api.schemas import one_of
-from server.api.tools import Choice, read_tool_choice, read_tools, strict_names
-from server.chat import ChatRequest
+from server.api.chat.functions import read_functions
+from server.api.chat.messages import read_messages
+from server.api.chat.sampling import read_sampling
+from server.api.chat.schemas import one_of
+from server.api.chat.tools import Choice, read_tool_choice, read_tools, strict_names
+from server.chat.service import ChatRequest
 from server.engine.types import ServiceTerms
 from server.errors import RequestError
 
 if TYPE_CHECKING:
-    from server.api.schemas import ChatCompletionRequest
+    from server.api.chat.schemas import ChatCompletionRequest
 
 
 def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int, terms: ServiceTerms) -> ChatRequest:

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any, cast
 from starlette.requests import Request  # at run time: FastAPI reads the annotations
 from starlette.responses import JSONResponse, Response
 
-from server.api.answer import AnswerHead, ChunkWriter, completion
 from server.api.body import read_object
-from server.api.chat_request import to_chat_request
+from server.api.chat.answer import AnswerHead, ChunkWriter, completion
+from server.api.chat.functions import of_functions, with_function_call, with_function_call_deltas
+from server.api.chat.request import to_chat_request
+from server.api.chat.schemas import read_request
 from server.api.connection import while_connected
-from server.api.functions import of_functions, with_function_call, with_function_call_deltas
-from server.api.schemas import read_request
 from server.api.sse import EventStream
 from server.api.terms import read_terms
-from server.chat import fold
+from server.chat.service import fold
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from server.api.state import ServedModel, ServingState
-    from server.chat import ChatDelta, ChatRequest
+    from server.chat.service import ChatDelta, ChatRequest
 
 
 @dataclass(frozen=True, slots=True)

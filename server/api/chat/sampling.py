@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from server.api.schemas import one_of
+from server.api.chat.schemas import one_of
 from server.engine.types import SamplingParams
 from server.errors import RequestError
 
 if TYPE_CHECKING:
-    from server.api.schemas import SampledRequest
+    from server.api.chat.schemas import SampledRequest
 
 
 def read_sampling(wanted: SampledRequest, n_vocab: int) -> SamplingParams:

@@ -1,7 +1,7 @@
 """The fields of requests: what each may hold, what is ignored, what is refused by name.
 
 Knows OpenAI's wire names and llama.cpp's extras. Messages and tools, whose shapes depend on each other, are
-checked in `server.api.messages` and `server.api.tools`. The law: a parameter is honoured, documented as
+checked in `server.api.chat.messages` and `server.api.chat.tools`. The law: a parameter is honoured, documented as
 ignored, or refused by name; none is dropped silently. Of the ignored ones a text completion knows `user` and
 `stream_options` only.
 

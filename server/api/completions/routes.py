@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, cast
 from starlette.requests import Request  # at run time: FastAPI reads the annotations
 from starlette.responses import JSONResponse, Response
 
-from server.api.answer import AnswerHead
 from server.api.body import read_object
+from server.api.chat.answer import AnswerHead
+from server.api.chat.sampling import read_sampling
+from server.api.chat.schemas import read_completion_request
+from server.api.completions.merge import Merge
+from server.api.completions.text_answer import TextChunkWriter, text_completion
 from server.api.connection import while_connected
-from server.api.merge import Merge
-from server.api.sampling import read_sampling
-from server.api.schemas import read_completion_request
 from server.api.sse import EventStream
 from server.api.terms import read_terms
-from server.api.text_answer import TextChunkWriter, text_completion
-from server.completion import CompletionRequest
+from server.chat.completion import CompletionRequest
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from server.api.schemas import CompletionRequestBody
+    from server.api.chat.schemas import CompletionRequestBody
     from server.api.state import ServedModel, ServingState
     from server.engine.types import GenerationChunk, ServiceTerms
 

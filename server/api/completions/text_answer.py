@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from server.api.answer import AnswerHead, usage
+from server.api.chat.answer import AnswerHead, usage
 from server.engine.types import GenerationUsage
 
 if TYPE_CHECKING:

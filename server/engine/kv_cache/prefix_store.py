@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from server.engine.prefix_tree import common_prefix
+from server.engine.kv_cache.prefix_tree import common_prefix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

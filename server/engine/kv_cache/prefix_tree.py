@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from server.engine.residency import Residency
+    from server.engine.kv_cache.residency import Residency
 
 # Shorter spans are not worth a slot.
 MIN_NODE = 8

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from server.engine.constraint import Constraint
+    from server.engine.sampling.constraint import Constraint
     from server.engine.types import Decision, SamplingParams
 
 # llama.cpp's default window of the repetition penalty (penalty_last_n).

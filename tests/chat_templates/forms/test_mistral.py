@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_templates import ParsedMessage, TemplateRequestError, ToolCall, fold, get_family, parse_output
-from server.engine.constraint import GrammarCompiler
+from server.engine.sampling.constraint import GrammarCompiler
 
 TOOLS = tools_named("get_weather", "now")
 FAMILIES = pytest.mark.parametrize("family_id", ["mistral-nemo", "mistral-small-3.2"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_templates import ToolCallArguments, fold, get_family, merge, parse_output
-from server.engine.constraint import GrammarCompiler
+from server.engine.sampling.constraint import GrammarCompiler
 
 WATT = get_family("watt-tool")
 

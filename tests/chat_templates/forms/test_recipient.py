@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_templates import ParsedMessage, ToolCall, fold, get_family, merge, parse_output
-from server.engine.constraint import GrammarCompiler
+from server.engine.sampling.constraint import GrammarCompiler
 
 TOOLS = tools_named("get_weather", "now")
 CODE = [*TOOLS, {"type": "code_interpreter"}]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_templates.json_scanner import Scan
-from chat_templates.python_scanner import PythonScanner, atom_as_json
+from chat_templates.readers.json_scanner import Scan
+from chat_templates.readers.python_scanner import PythonScanner, atom_as_json
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda part: st.lists(part) | st.dictionaries(st.text(), part), max_leaves=12)

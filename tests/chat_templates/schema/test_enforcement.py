@@ -12,12 +12,12 @@ from byte_vocabulary import ByteVocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat_templates.dialect import in_2020_12
-from chat_templates.enforcement import ANY_OBJECT, enforce, enforce_arguments
-from chat_templates.pattern import PatternError, PatternLimitError, portable
-from chat_templates.schema import arguments_schema, one_line
-from chat_templates.schema_limits import MAX_DEPTH, MAX_PROPERTIES, SchemaLimitError
-from server.engine.constraint import GrammarCompiler, GrammarError
+from chat_templates.schema.dialect import in_2020_12
+from chat_templates.schema.enforcement import ANY_OBJECT, enforce, enforce_arguments
+from chat_templates.schema.limits import MAX_DEPTH, MAX_PROPERTIES, SchemaLimitError
+from chat_templates.schema.parameters import arguments_schema, one_line
+from chat_templates.schema.pattern import PatternError, PatternLimitError, portable
+from server.engine.sampling.constraint import GrammarCompiler, GrammarError
 
 VOCABULARY = ByteVocabulary()
 CAT = {"type": "object", "properties": {"kind": {"const": "cat"}, "lives": {"type": "integer"}}, "required": ["kind"]}

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from byte_vocabulary import ByteVocabulary
 
-from chat_templates.enforcement import enforce_arguments
-from chat_templates.schema import arguments_schema, one_line
-from chat_templates.schema_limits import SchemaLimitError
-from server.engine.constraint import GrammarCompiler, GrammarError
+from chat_templates.schema.enforcement import enforce_arguments
+from chat_templates.schema.limits import SchemaLimitError
+from chat_templates.schema.parameters import arguments_schema, one_line
+from server.engine.sampling.constraint import GrammarCompiler, GrammarError
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 SUITE = GOLDEN / "json_schema_test_suite"
 RATCHET = GOLDEN / "json_schema_2020_12.json"
 NEEDS_OTHER_DOCUMENTS = {"refRemote", "vocabulary"}

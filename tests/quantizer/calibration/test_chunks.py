@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantizer.chunks import Chunks, chunk_text
+from quantizer.calibration.chunks import Chunks, chunk_text
 from quantizer.errors import DataError
-from quantizer.imatrix import Collector
+from quantizer.imatrix.collect import Collector
 from quantizer.native.graph import Product
 
 

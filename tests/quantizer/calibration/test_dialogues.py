@@ -6,7 +6,7 @@ import pytest
 
 from chat_templates import FAMILIES, get_family
 from quantizer.calibration import generate_dialogues, render_dialogues, shipped_text
-from quantizer.case_files import shipped_cases
+from quantizer.measures.calls.case_files import shipped_cases
 
 # These say nothing with past calls or results: a single turn, or no chat at all.
 SILENT = {"xlam-1-fc", "minitron"}

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tiny_gguf import write_tiny_gguf
+from ggufs.tiny_gguf import write_tiny_gguf
 
 from quantizer.__main__ import run
-from quantizer.imatrix_file import read_imatrix
+from quantizer.imatrix.file import read_imatrix
 
 pytestmark = pytest.mark.native
 TEXT = "abc abx plain zz. " * 200

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantizer.errors import FileFormatError
-from quantizer.imatrix_file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
+from quantizer.imatrix.file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
 
 
 def an_imatrix(seed=0, n_mat=1):
@@ -114,7 +114,7 @@ def test_many_tensors_may_not_share_the_bytes_of_one(tmp_path):
 
 
 def test_a_model_is_no_imatrix(tmp_path):
-    from tiny_gguf import write_tiny_gguf
+    from ggufs.tiny_gguf import write_tiny_gguf
 
     with pytest.raises(FileFormatError):
         read_imatrix(write_tiny_gguf(tmp_path / "tiny.gguf"))
@@ -133,7 +133,7 @@ def test_an_empty_imatrix_is_not_written(tmp_path):
 
 def test_means_are_not_merged_with_sums(tmp_path):
     from quantizer.errors import DataError
-    from quantizer.imatrix import merge
+    from quantizer.imatrix.collect import merge
 
     path = tmp_path / "i.dat"
     write_imatrix(path, an_imatrix())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand_made_imatrix import HandMadeEntry, HandMadeImatrix, hand_made_imatrix, write_imatrix
+from ggufs.hand_made_imatrix import HandMadeEntry, HandMadeImatrix, hand_made_imatrix, write_imatrix
 
-from quantizer.activations import ImatrixFile
 from quantizer.errors import FileFormatError
-from quantizer.imatrix_file import Imatrix, ImatrixEntry
-from quantizer.imatrix_file import write_imatrix as write_collected
-from quantizer.imatrix_source import read_imatrix_source
-from quantizer.inventory import read_inventory
+from quantizer.imatrix.file import Imatrix, ImatrixEntry
+from quantizer.imatrix.file import write_imatrix as write_collected
+from quantizer.imatrix.source import ImatrixFile
+from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.model.inventory import read_inventory
 
 
 def test_sums_counts_and_their_quotients_are_read(wide, tmp_path):

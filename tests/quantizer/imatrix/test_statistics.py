@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from quantizer.imatrix_file import Imatrix, ImatrixEntry
-from quantizer.statistics import layer_statistics, tensor_statistics
+from quantizer.imatrix.file import Imatrix, ImatrixEntry
+from quantizer.imatrix.statistics import layer_statistics, tensor_statistics
 
 
 def entry(rows, counts):
@@ -62,7 +62,7 @@ def test_layers_are_averaged_by_columns():
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_a_picture_is_drawn(tmp_path, suffix):
     pytest.importorskip("matplotlib")
-    from quantizer.statistics_plot import plot_statistics
+    from quantizer.imatrix.statistics_plot import plot_statistics
 
     tensors = tensor_statistics(Imatrix({f"blk.{i}.attn_k.weight": entry([[1.0, i + 1]], [1]) for i in range(3)}))
     path = tmp_path / f"p.{suffix}"

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_gguf import N_EMBD, N_FF, N_LAYER, write_tiny_gguf
+from ggufs.tiny_gguf import N_EMBD, N_FF, N_LAYER, write_tiny_gguf
 
 from quantizer.calibration import generate_dialogues, shipped_text
-from quantizer.candidates import CandidateEvaluator, Candidates, Query, shared_length
-from quantizer.chunks import chunk_text
-from quantizer.decisions import (
+from quantizer.calibration.chunks import chunk_text
+from quantizer.calibration.model_family import model_family
+from quantizer.errors import DataError, NativeError
+from quantizer.evaluator import Evaluator
+from quantizer.imatrix.collect import Collector, collect, merge
+from quantizer.imatrix.file import read_imatrix
+from quantizer.measures.calls.decisions import (
     decision_counts,
     expected_decisions,
     forced_calls,
@@ -18,21 +22,17 @@ from quantizer.decisions import (
     measure_decisions,
     save_expected,
 )
-from quantizer.divergence import measure_divergence
-from quantizer.errors import DataError, NativeError
-from quantizer.evaluation import Evaluator
-from quantizer.imatrix import Collector, collect, merge
-from quantizer.imatrix_file import read_imatrix
-from quantizer.model_family import model_family
+from quantizer.measures.speed import measure_speed
+from quantizer.measures.tasks.candidates import CandidateEvaluator, Candidates, Query, shared_length
+from quantizer.measures.text.divergence import measure_divergence
+from quantizer.measures.text.perplexity import measure_perplexity
+from quantizer.measures.text.reference import ReferenceStore
 from quantizer.native.graph import ProductTap
-from quantizer.perplexity import measure_perplexity
-from quantizer.reference import ReferenceStore
-from quantizer.speed import measure_speed
 from server.llama.model import Model
 
 pytestmark = pytest.mark.native
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "measures_smollm2.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "measures_smollm2.json").read_text())
 TEXT = "abc abx plain zz. " * 40
 
 
@@ -101,7 +101,7 @@ def test_a_collection_that_broke_off_goes_on_to_the_same_result(tiny, tmp_path):
 
 
 def test_a_checkpoint_of_other_sources_is_refused(tiny, tmp_path):
-    from quantizer.imatrix_file import write_imatrix
+    from quantizer.imatrix.file import write_imatrix
 
     checkpoint = tmp_path / "c.gguf"
     chunks = chunk_text(tiny.vocabulary, TEXT, n_ctx=64, max_chunks=2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quantizer.errors import NativeError
-from quantizer.speed import measure_speed
+from quantizer.measures.speed import measure_speed
 
 MEGABYTE = 1_000_000
 

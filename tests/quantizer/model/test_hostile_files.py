@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutated_head import mutated
-from tiny_gguf import write_tiny_gguf
+from ggufs.mutated_head import mutated
+from ggufs.tiny_gguf import write_tiny_gguf
 
 from quantizer.errors import FileFormatError
-from quantizer.inventory import read_inventory
-from server.gguf import read_header
+from quantizer.model.inventory import read_inventory
+from server.model_files.gguf import read_header
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.native
 
 

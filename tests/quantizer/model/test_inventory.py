@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutated_head import mutated
-from split_gguf import split_gguf
-from tiny_gguf import write_tiny_gguf
+from ggufs.mutated_head import mutated
+from ggufs.split_gguf import split_gguf
+from ggufs.tiny_gguf import write_tiny_gguf
 
 from quantizer.errors import FileFormatError
-from quantizer.inventory import read_inventory
-from server.gguf import read_header
+from quantizer.model.inventory import read_inventory
+from server.model_files.gguf import read_header
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ALLOWED_BYTES = 200 << 20
 
 
@@ -33,7 +33,7 @@ def test_an_inventory_has_the_tensors_in_llama_cpps_order(tiny):
 
 
 def test_the_layers_are_sorted_as_numbers_not_as_text():
-    from model_heads import HEADS, inventory_of
+    from ggufs.model_heads import HEADS, inventory_of
 
     layers = [tensor.layer for tensor in inventory_of(HEADS["llama3-8b"]).tensors if tensor.layer is not None]
     assert layers == sorted(layers)
@@ -95,7 +95,7 @@ def test_five_hundred_mutated_heads_are_read_or_refused_in_bounded_memory(tmp_pa
 import json, resource, sys
 from pathlib import Path
 from quantizer.errors import FileFormatError
-from quantizer.inventory import read_inventory
+from quantizer.model.inventory import read_inventory
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + {ALLOWED_BYTES}
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -11,7 +11,7 @@ import pytest
 
 from quantizer.native.child import in_child
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="the work is done in the process itself")
 
 SCRIPT = """

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from quantizer.errors import PlanError
-from quantizer.imatrix_source import read_imatrix_source
-from quantizer.inventory import read_inventory
+from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.model.inventory import read_inventory
 from quantizer.native.quantize import anchored
-from quantizer.plan import make_plan
+from quantizer.planning.plan import make_plan
+from quantizer.planning.recipe_file import find_recipes
+from quantizer.planning.types import FILE_TYPES
 from quantizer.quantize import quantize
-from quantizer.recipe_file import find_recipes
-from quantizer.types import FILE_TYPES
 
 pytestmark = [pytest.mark.native, pytest.mark.slow]
 

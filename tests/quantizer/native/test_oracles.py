@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 
 from quantizer.calibration import shipped_text
-from quantizer.chunks import chunk_text
-from quantizer.divergence import measure_divergence
-from quantizer.evaluation import Evaluator
-from quantizer.imatrix import collect
-from quantizer.imatrix_file import read_imatrix, write_imatrix
-from quantizer.log_probabilities import RowBlocks
-from quantizer.logits_file import LogitsFile, LogitsFileWriter
-from quantizer.perplexity import measure_perplexity
-from quantizer.statistics import tensor_statistics
-from quantizer.task_files import read_hellaswag, read_multiple_choice, read_winogrande
-from quantizer.tasks import score_blanks, score_choices
+from quantizer.calibration.chunks import chunk_text
+from quantizer.evaluator import Evaluator
+from quantizer.imatrix.collect import collect
+from quantizer.imatrix.file import read_imatrix, write_imatrix
+from quantizer.imatrix.statistics import tensor_statistics
+from quantizer.measures.tasks.files import read_hellaswag, read_multiple_choice, read_winogrande
+from quantizer.measures.tasks.score import score_blanks, score_choices
+from quantizer.measures.text.divergence import measure_divergence
+from quantizer.measures.text.log_probabilities import RowBlocks
+from quantizer.measures.text.logits_file import LogitsFile, LogitsFileWriter
+from quantizer.measures.text.perplexity import measure_perplexity
 from server.llama.model import Model
 
 TOOLS = os.environ.get("FUNCTIONGATE_LLAMA_TOOLS")

@@ -7,14 +7,14 @@ import json
 import math
 
 import pytest
-from model_heads import HEADS, inventory_of
+from ggufs.model_heads import HEADS, inventory_of
 
 from quantizer.errors import DataError
-from quantizer.groups import group_of, grouped
-from quantizer.heat_map import bits_by_layer, draw_heat_map
-from quantizer.inspection import inspect
-from quantizer.inventory import read_inventory
-from quantizer.types import TARGETS
+from quantizer.model.groups import group_of, grouped
+from quantizer.model.inventory import read_inventory
+from quantizer.planning.inspection import inspect
+from quantizer.planning.types import TARGETS
+from quantizer.report.heat_map import bits_by_layer, draw_heat_map
 
 
 def test_an_inspection_says_what_a_model_is(tiny):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantizer.errors import RecipeError
-from quantizer.layers import parse_layers
+from quantizer.planning.layers import parse_layers
 
 
 def layers(text, n_layer):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hand_made_imatrix import hand_made_imatrix
+from ggufs.hand_made_imatrix import hand_made_imatrix
 
-from quantizer.activations import ImatrixFile
 from quantizer.errors import PlanError
-from quantizer.inventory import read_inventory
-from quantizer.layout import entry_bytes
-from quantizer.plan import make_plan
-from quantizer.recipe import Activations, Mixture, OnTrouble, Recipe, Rule, Selector
-from quantizer.recipe_file import builtin_recipes, find_recipes
-from quantizer.types import FILE_TYPES, TARGETS
+from quantizer.imatrix.source import ImatrixFile
+from quantizer.model.inventory import read_inventory
+from quantizer.model.layout import entry_bytes
+from quantizer.planning.plan import make_plan
+from quantizer.planning.recipe import Activations, Mixture, OnTrouble, Recipe, Rule, Selector
+from quantizer.planning.recipe_file import builtin_recipes, find_recipes
+from quantizer.planning.types import FILE_TYPES, TARGETS
 
 WIDE = {"n_embd": 256, "n_ff": 512}
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
-from model_heads import HEADS, inventory_of
+from ggufs.model_heads import HEADS, inventory_of
 
-from quantizer.categories import allows_quantization
 from quantizer.errors import PlanError, RecipeError
-from quantizer.layers import parse_layers
-from quantizer.recipe import Bump, Condition, Mixture, Recipe, Rule, Selector, wishes
-from quantizer.recipe_file import builtin_recipes
-from quantizer.stock import stock_types
-from quantizer.types import FILE_TYPES, TARGETS
+from quantizer.model.categories import allows_quantization
+from quantizer.planning.layers import parse_layers
+from quantizer.planning.recipe import Bump, Condition, Mixture, Recipe, Rule, Selector, wishes
+from quantizer.planning.recipe_file import builtin_recipes
+from quantizer.planning.stock import stock_types
+from quantizer.planning.types import FILE_TYPES, TARGETS
 
 LLAMA = inventory_of(HEADS["llama3-8b"])
 SMOL = inventory_of(HEADS["smollm2-135m"])

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantizer.errors import RecipeError
-from quantizer.recipe import Activations, Mixture, OnTrouble
-from quantizer.recipe_file import builtin_recipes, find_recipes, read_recipes
-from quantizer.types import FILE_TYPES, TARGETS
+from quantizer.planning.recipe import Activations, Mixture, OnTrouble
+from quantizer.planning.recipe_file import builtin_recipes, find_recipes, read_recipes
+from quantizer.planning.types import FILE_TYPES, TARGETS
 
 GOOD = """
 [mine]

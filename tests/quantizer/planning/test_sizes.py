@@ -10,13 +10,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hand_made_imatrix import hand_made_imatrix
+from ggufs.hand_made_imatrix import hand_made_imatrix
 
 from quantizer.errors import PlanError
-from quantizer.inventory import read_inventory
-from quantizer.plan import make_plan
+from quantizer.model.inventory import read_inventory
+from quantizer.planning.plan import make_plan
+from quantizer.planning.recipe_file import builtin_recipes, find_recipes
 from quantizer.quantize import quantize
-from quantizer.recipe_file import builtin_recipes, find_recipes
 
 pytestmark = [pytest.mark.native, pytest.mark.slow]
 

@@ -11,14 +11,14 @@ import json
 from pathlib import Path
 
 import pytest
-from model_heads import HEADS, inventory_of
-from stock_summary import summary
+from ggufs.model_heads import HEADS, inventory_of
+from ggufs.stock_summary import summary
 
-from quantizer.categories import allows_quantization
-from quantizer.stock import stock_types
-from quantizer.types import FILE_TYPES, fallback, fits
+from quantizer.model.categories import allows_quantization
+from quantizer.planning.stock import stock_types
+from quantizer.planning.types import FILE_TYPES, fallback, fits
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "stock_types.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "stock_types.json").read_text())
 
 
 @pytest.mark.parametrize("model", GOLDEN)

@@ -7,16 +7,16 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from tiny_gguf import write_tiny_gguf
+from ggufs.tiny_gguf import write_tiny_gguf
 
 from quantizer.__main__ import run
 from quantizer.errors import DataError
-from quantizer.evaluation_file import evaluation_path
-from quantizer.matched_bytes import Verdict
-from quantizer.report import make_report
-from quantizer.report_page import best_file, model_card, report_html, report_markdown, write_report
-from quantizer.report_plot import colour, heat_maps, report_plots
-from quantizer.report_tables import report_tables
+from quantizer.measures.evaluation_file import evaluation_path
+from quantizer.report.build import make_report
+from quantizer.report.matched_bytes import Verdict
+from quantizer.report.page import best_file, model_card, report_html, report_markdown, write_report
+from quantizer.report.plot import colour, heat_maps, report_plots
+from quantizer.report.tables import report_tables
 
 TOKENS = "ab" * 32
 VOID = {"meta", "line", "polyline"}

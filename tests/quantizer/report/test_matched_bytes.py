@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantizer.errors import DataError
-from quantizer.matched_bytes import Point, Verdict, compare, dominators
+from quantizer.report.matched_bytes import Point, Verdict, compare, dominators
 
 N_CHUNK = 12
 # Chunks differ tenfold in how hard they are, which is what pairing them takes out.

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from server.api.chat_request import to_chat_request
-from server.api.schemas import read_request
+from server.api.chat.request import to_chat_request
+from server.api.chat.schemas import read_request
 from server.bench.client import Peer, Round, Sample, run_round
-from server.bench.command import _measure, peak_rss
 from server.bench.summary import HEAD, as_json, as_markdown, paired_ratio, ratios, summarise
 from server.bench.workload import load_workload, sessions_of, warm_up, workload_names
+from server.commands.bench import _measure, peak_rss
 from server.engine.types import ServiceTerms
 from server.errors import StartupError
 

@@ -6,7 +6,7 @@ import pytest
 from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 
-from server.completion import CompletionRequest, CompletionService
+from server.chat.completion import CompletionRequest, CompletionService
 from server.engine.async_engine import AsyncEngine
 from server.errors import ContextLengthError, RequestError
 

@@ -3,8 +3,8 @@
 import numpy as np
 from byte_vocabulary import ByteVocabulary
 
-from server.decision import DecisionTokens
-from server.engine.sampler import Sampler
+from server.chat.decision import DecisionTokens
+from server.engine.sampling.sampler import Sampler
 from server.engine.types import Decision, SamplingParams
 
 VOCABULARY = ByteVocabulary()

@@ -9,7 +9,7 @@ from byte_vocabulary import ByteVocabulary
 from real_vocabulary import real_vocabulary
 
 from chat_templates import FAMILIES, Markers, Prompt, get_family
-from server.prompt import tokenize_prompt
+from server.chat.prompt import tokenize_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

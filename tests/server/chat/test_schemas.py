@@ -11,13 +11,13 @@ from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 
 from chat_templates import get_family
-from server.chat import ChatRequest, ChatService, fold
-from server.enforced_schemas import MAX_SCHEMA_CHARS, enforce_request
+from server.chat.enforced_schemas import MAX_SCHEMA_CHARS, enforce_request
+from server.chat.schema_warning import SchemaWarning
+from server.chat.service import ChatRequest, ChatService, fold
+from server.chat.unenforced import Unenforced
 from server.engine.async_engine import AsyncEngine
 from server.engine.types import SamplingParams
 from server.errors import ConstraintError, RequestError
-from server.schema_warning import SchemaWarning
-from server.unenforced import Unenforced
 
 USER = ({"role": "user", "content": "hi"},)
 GREEDY = SamplingParams(temperature=0.0)

@@ -1,7 +1,7 @@
 import pytest
 
 from chat_templates import FAMILIES, ChatTemplateError, get_family
-from server.stable_prefix import StablePrefix
+from server.chat.stable_prefix import StablePrefix
 
 TOOLS = [
     {

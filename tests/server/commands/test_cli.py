@@ -14,11 +14,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tiny_gguf import write_tiny_gguf
+from ggufs.tiny_gguf import write_tiny_gguf
 
-from server.models import CATALOGUE, HubFile
+from server.model_files.catalogue import CATALOGUE, HubFile
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "server"]
 
 

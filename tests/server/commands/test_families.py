@@ -9,7 +9,7 @@ from golden_cases import readings
 from typer.testing import CliRunner
 
 from chat_templates import FAMILIES, get_family
-from server.__main__ import app, run
+from server.__main__ import PROGRAM, run
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 BODY = {"messages": [{"role": "user", "content": "Weather in Zürich?"}], "tools": [WEATHER]}
@@ -18,7 +18,9 @@ BODY = {"messages": [{"role": "user", "content": "Weather in Zürich?"}], "tools
 @pytest.fixture
 def typed():
     def invoke(*arguments, text=""):
-        done = CliRunner().invoke(app, list(arguments), input=text, env={"COLUMNS": "900"}, catch_exceptions=False)
+        done = CliRunner().invoke(
+            PROGRAM.app(PROGRAM.verbs), list(arguments), input=text, env={"COLUMNS": "900"}, catch_exceptions=False
+        )
         assert done.exit_code == 0
         return done.stdout
 

@@ -8,8 +8,8 @@ import numpy as np
 from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 
-from server.engine.constraint import GrammarCompiler
 from server.engine.engine import Engine
+from server.engine.sampling.constraint import GrammarCompiler
 from server.engine.types import Decision, GenerationRequest, SamplingParams
 
 VOCABULARY = ByteVocabulary()

@@ -12,9 +12,9 @@ from fake_runner import FakeRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.engine.constraint import GrammarCompiler
 from server.engine.engine import Engine
 from server.engine.runner import RunStatus
+from server.engine.sampling.constraint import GrammarCompiler
 from server.engine.types import (
     FinishReason,
     GenerationChunk,

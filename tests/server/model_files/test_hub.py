@@ -27,7 +27,7 @@ FILES = {
 ASK = """
 import json, sys
 from server.errors import StartupError
-from server.hub import cached_from_hub, fetch_from_hub
+from server.model_files.hub import cached_from_hub, fetch_from_hub
 seen = []
 try:
     path = fetch_from_hub(sys.argv[1], sys.argv[2], lambda what, done, total: seen.append([done, total]))

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from server.model_hash import known_hash, model_hash
+from server.model_files.model_hash import known_hash, model_hash
 
 ONE, TWO = (hashlib.sha256(text).hexdigest() for text in (b"one", b"two"))
 

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from server.progress import DownloadBar
+from server.model_files.progress import DownloadBar
 
 
 def test_a_log_gets_one_line_for_each_download():

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from quantizer.case_files import AcceptedCall, read_cases, shipped_cases
 from quantizer.errors import DataError, QuantizerError
-from quantizer.toolcalls import is_accepted, score_tool_calls
+from quantizer.measures.calls.case_files import AcceptedCall, read_cases, shipped_cases
+from quantizer.measures.calls.served import is_accepted, score_tool_calls
 
 
 def accepted(name="f", **arguments):

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from quantizer.errors import DataError, FileFormatError
-from quantizer.task_files import read_hellaswag, read_multiple_choice, read_winogrande
+from quantizer.measures.tasks.files import read_hellaswag, read_multiple_choice, read_winogrande
 
 HELLASWAG = "Cooking: A man cuts an onion and\n2\nflies away.\nsings.\nputs it into the pan.\nis a triangle.\n"
 WINOGRANDE = """0,Sarah thanked Maria because _ had helped.,Sarah,Maria,2

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from quantizer.mersenne import Mersenne, draw_and_swap, draw_in_turn
+from quantizer.measures.tasks.mersenne import Mersenne, draw_and_swap, draw_in_turn
 
 
 def test_the_generator_is_the_standards():

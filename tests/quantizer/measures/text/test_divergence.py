@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import quantizer.reference
-from quantizer.chunks import Chunks
-from quantizer.divergence import Divergence, compare
+import quantizer.measures.text.reference
+from quantizer.calibration.chunks import Chunks
 from quantizer.errors import DataError, FileFormatError
-from quantizer.hashing import model_sha256
-from quantizer.log_probabilities import RowBlocks, negative_log_likelihood
-from quantizer.logits_file import LogitsFile, LogitsFileWriter
-from quantizer.reference import ReferenceStore, StoredReference, write_reference
+from quantizer.measures.text.divergence import Divergence, compare
+from quantizer.measures.text.log_probabilities import RowBlocks, negative_log_likelihood
+from quantizer.measures.text.logits_file import LogitsFile, LogitsFileWriter
+from quantizer.measures.text.reference import ReferenceStore, StoredReference, write_reference
+from quantizer.model.hashing import model_sha256
 
 N_CTX, N_VOCAB, N_CHUNK = 16, 61, 3
 
@@ -56,7 +56,7 @@ class FakeEvaluator:
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
-    monkeypatch.setattr(quantizer.reference, "Evaluator", FakeEvaluator)
+    monkeypatch.setattr(quantizer.measures.text.reference, "Evaluator", FakeEvaluator)
     path = tmp_path / "m.gguf"
     path.write_bytes(b"weights")
     return SimpleNamespace(path=path, n_vocab=N_VOCAB, seed=0, library=SimpleNamespace(build_info=lambda: "build"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_templates import get_family
-from server.api.messages import read_messages
+from server.api.chat.messages import read_messages
 
 USER = {"role": "user", "content": "Weather?"}
 

@@ -10,10 +10,10 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 from scripted_chat import CALLS, TEXT, USAGE
 
-from server.api.schemas import IGNORED
-from server.chat import ChatDelta
+from server.api.chat.schemas import IGNORED
+from server.chat.schema_warning import SchemaWarning
+from server.chat.service import ChatDelta
 from server.engine.types import SamplingParams
-from server.schema_warning import SchemaWarning
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 MESSAGES = [{"role": "user", "content": "hi"}]

@@ -10,8 +10,8 @@ import pytest
 from openai.types import Completion
 from scripted_chat import PIECES, USAGE
 
-from server.api.merge import Merge
-from server.completion import CompletionRequest
+from server.api.completions.merge import Merge
+from server.chat.completion import CompletionRequest
 from server.engine.types import SamplingParams
 from server.errors import ContextLengthError, EngineError, OverloadedError
 

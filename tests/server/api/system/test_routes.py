@@ -6,7 +6,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from server.api.state import ServedModel
-from server.api.system import ROUTES
+from server.api.system.routes import ROUTES
 
 
 async def test_the_sdk_lists_and_finds_the_model_by_every_name(openai):

@@ -10,7 +10,7 @@ from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 
 from server.engine.engine import Engine
-from server.engine.prefix_store import MIN_TOKENS, PrefixStore
+from server.engine.kv_cache.prefix_store import MIN_TOKENS, PrefixStore
 from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
 
 VOCABULARY = ByteVocabulary()

@@ -5,8 +5,8 @@ from fake_runner import FakeRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.engine.prefix_tree import MIN_NODE, PrefixTree, common_prefix
-from server.engine.residency import Residency
+from server.engine.kv_cache.prefix_tree import MIN_NODE, PrefixTree, common_prefix
+from server.engine.kv_cache.residency import Residency
 from server.engine.runner import Run
 
 PIECES = st.lists(st.sampled_from("ab"), min_size=1, max_size=6)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from byte_vocabulary import ByteVocabulary
 
-from server.engine.constraint import CACHED_GRAMMARS, Constraint, GrammarCompiler, GrammarError
+from server.engine.sampling.constraint import CACHED_GRAMMARS, Constraint, GrammarCompiler, GrammarError
 from server.errors import EngineError
 
 VOCABULARY = ByteVocabulary()

@@ -11,9 +11,9 @@ from fake_runner import FakeRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine.constraint import GrammarCompiler
-from server.engine.draft import CONSTRAINED, FREE, MAX_DRAFT, Drafter
 from server.engine.engine import Engine
+from server.engine.sampling.constraint import GrammarCompiler
+from server.engine.sampling.draft import CONSTRAINED, FREE, MAX_DRAFT, Drafter
 from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams
 
 VOCABULARY = ByteVocabulary()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine.sampler import Sampler
+from server.engine.sampling.sampler import Sampler
 from server.engine.types import SamplingParams
 from server.errors import EngineError
 

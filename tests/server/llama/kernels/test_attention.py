@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import tiny_gguf
+from ggufs import tiny_gguf
 
 pytest.importorskip("llama_cpp", reason="the bindings are not built")
 
-from quantizer.inventory import read_inventory
-from quantizer.plan import make_plan
+from quantizer.model.inventory import read_inventory
+from quantizer.planning.plan import make_plan
+from quantizer.planning.recipe_file import find_recipes
 from quantizer.quantize import quantize
-from quantizer.recipe_file import find_recipes
 from server.llama.batch import Batch
 from server.llama.context import Context, DecodeStatus
 from server.llama.model import Model

@@ -1,0 +1,1 @@
+"""llguidance's Lark grammars: rules, laid out arguments, Python's literals."""

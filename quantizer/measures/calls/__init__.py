@@ -1,0 +1,1 @@
+"""Measures of tool calls: the decisions inside them, and whole calls through the server."""

@@ -1,0 +1,1 @@
+"""Measures of tasks with a right answer: HellaSwag, WinoGrande, multiple choice."""

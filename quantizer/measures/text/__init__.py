@@ -1,0 +1,1 @@
+"""Measures of running text: perplexity, and divergence from a reference's logits."""

@@ -1,0 +1,1 @@
+"""What a model file holds: tensors, their roles, their sizes and hashes."""

@@ -1,0 +1,1 @@
+"""What operators ask: models, health, metrics."""

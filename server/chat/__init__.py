@@ -1,0 +1,1 @@
+"""Both worlds: a request becomes prompt and grammar, generated text becomes deltas."""

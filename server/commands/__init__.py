@@ -1,0 +1,1 @@
+"""The verbs of `functiongate`, one file each."""

@@ -1,0 +1,1 @@
+"""The choice of a token: sampling, masks, drafts."""

@@ -1,0 +1,1 @@
+"""What this machine gives a model: processors, quotas, rates, tunings."""
