@@ -10,6 +10,7 @@
     ├── OverloadedError         nobody's: 429 with Retry-After, try again later
     ├── NotReadyError           ours, for now: 503 until the model is loaded or while draining
     ├── EngineError             ours: 500; a bug or a broken machine
+    │   ├── EngineFailedError   ours: 503, the engine's thread has ended and the process is about to
     │   ├── ConstraintError     the client's, met while generating: 400, this request alone ends
     │   └── DeadlineError       nobody's: 408, this request alone ends
     └── StartupError            the operator's: one line and a non-zero exit, never an HTTP answer
@@ -107,6 +108,21 @@ class NotReadyError(FunctionGateError):
 
 class EngineError(FunctionGateError):
     """Decoding failed for a reason that the client did not cause."""
+
+
+class EngineFailedError(EngineError):
+    """The engine's thread has ended by an exception, which is this one's cause. Nothing is generated any more.
+
+    The process is about to end with an exit code other than 0, so that whoever supervises it starts it again.
+    """
+
+    status = 503
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The engine has failed and the server is about to end: {reason}. The log has the trace.",
+            code="engine_failed",
+        )
 
 
 class ConstraintError(EngineError):

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.errors import StartupError
+from server.errors import EngineError, StartupError
 from server.machine.setting import ThrottleWatch, choose_setting, self_check, tuning_file
 from server.model_files.cache import cache_directory
 from server.model_files.catalogue import default_call_bias, model_names, resolve
@@ -23,7 +23,7 @@ from server.model_files.wheel import Progress, silent
 from server.version import functiongate_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from chat_templates import Family
@@ -91,6 +91,10 @@ class LoadedModel:
         if self.store is not None:
             await asyncio.to_thread(self.store.flush)
         return self.engine.metrics.stored_tokens - stored
+
+    def on_failure(self, callback: Callable[[EngineError], None]) -> None:
+        """Have `callback` called, on the engine's thread, if the engine fails."""
+        self.engine.on_failure(callback)
 
     def close(self) -> None:
         """Stop the engine and free the memory; requests that are still open end with an error."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import uvicorn
 
-from server.errors import StartupError
+from server.errors import EngineError, StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,18 +26,24 @@ if TYPE_CHECKING:
     from server.api.state import ServingState
 
 
-class Closeable(Protocol):
-    """What is loaded and given back."""
+class Servable(Protocol):
+    """What is loaded, may fail, and is given back."""
+
+    def on_failure(self, callback: Callable[[EngineError], None]) -> None:
+        """Have `callback` called, on whatever thread, when nothing can be served any more."""
+        ...
 
     def close(self) -> None:
         """Give back what it holds."""
         ...
 
 
-Loaded = TypeVar("Loaded", bound=Closeable)
+Loaded = TypeVar("Loaded", bound=Servable)
 
 KEEP_ALIVE_S = 65  # longer than the 60 s after which proxies drop idle connections: the proxy closes first
 BACKLOG = 2048
+# After a failure: long enough for probes and balancers to read a 503 and for open answers to end with the error.
+FAILED_GRACE_S = 3.0
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -73,8 +79,9 @@ async def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish the running requests, at most `drain_timeout_s` seconds.
 
-    `load` runs in a thread meanwhile and `ready` on the event loop after it. Raises what `load` raises. Closes what
-    was loaded.
+    `load` runs in a thread meanwhile and `ready` on the event loop after it. What was loaded may fail: `state` says so,
+    and the server ends `FAILED_GRACE_S` seconds later. Raises what `load` raises, and that failure. Closes what was
+    loaded.
     """
     server = _Server(
         uvicorn.Config(
@@ -89,7 +96,7 @@ async def serve(
         ),
         state,
     )
-    loading = _Loading(load, ready, server)
+    loading = _Loading(load, ready, server, state)
     loading.start()
     await server.serve(sockets=[listener])
     loading.finish()
@@ -98,7 +105,10 @@ async def serve(
 class _Loading(Generic[Loaded]):
     """A load in a thread. Daemonic: a server that is told to stop does not wait for a download."""
 
-    def __init__(self, load: Callable[[], Loaded], ready: Callable[[Loaded], None], server: _Server) -> None:
+    def __init__(
+        self, load: Callable[[], Loaded], ready: Callable[[Loaded], None], server: _Server, state: ServingState
+    ) -> None:
+        self._state = state
         self._load = load
         self._ready = ready
         self._server = server
@@ -132,6 +142,11 @@ class _Loading(Generic[Loaded]):
     def _succeed(self, loaded: Loaded) -> None:
         self._loaded = loaded
         self._ready(loaded)
+        loaded.on_failure(lambda failure: self._post(self._die, failure))
+
+    def _die(self, failure: EngineError) -> None:
+        self._state.fail(failure)
+        self._loop.call_later(FAILED_GRACE_S, self._fail, failure)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

@@ -1,4 +1,4 @@
-"""What the API serves, while it comes and goes: loading, then ready, then draining.
+"""What the API serves, while it comes and goes: loading, ready, draining, or failed.
 
 The one mutable object of the HTTP side; changed on the event loop's thread only.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from server.errors import NotFoundError, NotReadyError
+from server.errors import EngineError, NotFoundError, NotReadyError
 
 if TYPE_CHECKING:
     from server.chat.completion import Completion
@@ -24,6 +24,7 @@ class Phase(Enum):
     LOADING = "loading"
     READY = "ready"
     DRAINING = "draining"
+    FAILED = "failed"
 
 
 def no_gauges() -> Mapping[str, int]:
@@ -55,11 +56,14 @@ class ServingState:
     def __init__(self) -> None:
         self._model: ServedModel | None = None
         self._is_draining = False
+        self._failure: EngineError | None = None
         self.created = int(time.time())
 
     @property
     def phase(self) -> Phase:
         """Where the server is in its life."""
+        if self._failure is not None:
+            return Phase.FAILED
         if self._is_draining:
             return Phase.DRAINING
         return Phase.LOADING if self._model is None else Phase.READY
@@ -77,8 +81,19 @@ class ServingState:
         """Refuse new work from now on; what runs may end."""
         self._is_draining = True
 
+    def fail(self, failure: EngineError) -> None:
+        """Answer everything with this failure from now on."""
+        self._failure = failure
+
+    @property
+    def failure(self) -> EngineError | None:
+        """Why nothing is answered any more."""
+        return self._failure
+
     def require_ready(self) -> ServedModel:
-        """The model to work with. Raises `NotReadyError` while loading or draining."""
+        """The model to work with. Raises `NotReadyError` while loading or draining, the failure after one."""
+        if self._failure is not None:
+            raise self._failure
         if self._is_draining:
             raise NotReadyError("The server is shutting down; send the request elsewhere.", code="draining")
         if self._model is None:

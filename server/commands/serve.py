@@ -15,12 +15,14 @@ from rich.console import Console
 
 from server.commands.options import MODEL_HELP
 from server.config import Config, load_config
-from server.errors import FunctionGateError
+from server.errors import EngineFailedError, FunctionGateError
 
 if TYPE_CHECKING:
     import socket
 
     from server.launch import LoadedModel
+
+EXIT_FAILED = 70  # EX_SOFTWARE of sysexits.h: a supervisor that restarts on failure does
 
 
 def serve(  # noqa: PLR0917 -- typer calls it by name
@@ -80,16 +82,20 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     verbose: Annotated[
         bool | None, typer.Option("--verbose/--no-verbose", help="Log requests and llama.cpp; show tracebacks.")
     ] = None,
-) -> None:
+) -> int:
     """Serve a model. Every option is also an environment variable, FUNCTIONGATE_PORT for example."""
     flags = {name: value for name, value in locals().items() if name != "config" and value is not None}
     settings = load_config(flags, config)
     try:
         run_server(settings)
+    except EngineFailedError as failure:
+        typer.echo(f"functiongate: {failure}", err=True)
+        return EXIT_FAILED
     except FunctionGateError:
         if settings.verbose:
             Console(stderr=True).print_exception()
         raise
+    return 0
 
 
 def run_server(config: Config) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import math
 import threading
 import time
@@ -20,10 +21,17 @@ from server.engine.engine import Engine
 from server.engine.generation import Channel, Generation, post
 from server.engine.sampling.constraint import GrammarCompiler
 from server.engine.sampling.draft import MAX_DRAFT
-from server.errors import ContextLengthError, EngineError, NotReadyError, OverloadedError, RequestError
+from server.errors import (
+    ContextLengthError,
+    EngineError,
+    EngineFailedError,
+    NotReadyError,
+    OverloadedError,
+    RequestError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from server.engine.engine import Delivery
     from server.engine.generation import News
@@ -32,6 +40,8 @@ if TYPE_CHECKING:
     from server.engine.runner import Runner
     from server.engine.sampling.constraint import Constraint
     from server.engine.types import GenerationRequest, Vocabulary
+
+log = logging.getLogger(__name__)
 
 MAX_RETRY_AFTER_S = 120
 
@@ -82,6 +92,7 @@ class AsyncEngine:
         self._open: set[Channel] = set()
         self._by_sequence: dict[int, Channel] = {}
         self._failure: EngineError | None = None
+        self._failure_callbacks: list[Callable[[EngineError], None]] = []
         self._is_draining = False
         self._is_closing = False
         self._is_idle = False
@@ -120,20 +131,29 @@ class AsyncEngine:
 
         Raises `RequestError` for a request that can never run, `ContextLengthError` if the prompt leaves no
         room for a token, `OverloadedError` when the queue, or its owner's part of it, is full, `NotReadyError` while
-        draining, and `EngineError` after the engine failed.
+        draining, and `EngineFailedError` after the engine failed.
         """
         self._check(request)
         with self._changed:
             if self._is_draining or self._is_closing:
                 raise NotReadyError("the server is shutting down and takes no more requests")
             if self._failure is not None:
-                raise EngineError(f"the engine has stopped: {self._failure.message}")
+                raise self._failure
             self._check_room(request.terms.owner)
             channel = Channel(request, asyncio.get_running_loop(), time.monotonic())
             self._open.add(channel)
             self._arrivals.append(channel)
             self._changed.notify_all()
         return Generation(channel, self._cancel)
+
+    def on_failure(self, callback: Callable[[EngineError], None]) -> None:
+        """Have `callback` called once, on the engine's thread, if that ends by an exception; at once if it has."""
+        with self._changed:
+            failure = self._failure
+            if failure is None:
+                self._failure_callbacks.append(callback)
+        if isinstance(failure, EngineFailedError):
+            callback(failure)
 
     def _cancel(self, channel: Channel) -> None:
         """Drop a generation; its cells are free at the next step. Called by `Generation`, from any thread."""
@@ -212,10 +232,15 @@ class AsyncEngine:
             while self._take_arrivals():
                 if self._engine.has_work:
                     self._publish(self._engine.step())
-            failure = EngineError("the engine was closed")
-        except Exception as error:  # noqa: BLE001 - nothing may leave a client waiting: all of them are told
-            failure = error if isinstance(error, EngineError) else EngineError(f"{type(error).__name__}: {error}")
-        self._fail_all(failure)
+        except Exception as error:
+            log.exception("the engine has failed")
+            failure = EngineFailedError(f"{type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._fail_all(failure)
+            for callback in self._failure_callbacks:
+                callback(failure)
+        else:
+            self._fail_all(EngineError("the engine was closed"))
 
     def _take_arrivals(self) -> bool:
         """Wait for work and admit what arrived; False when closing."""

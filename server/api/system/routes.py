@@ -20,7 +20,7 @@ ROUTES = {
     "POST /v1/chat/completions": "OpenAI's chat completions, streamed or not",
     "POST /v1/completions": "OpenAI's text completions, streamed or not",
     "GET /v1/models": "the model and its names",
-    "GET /health": "200 when ready, 503 while loading or draining",
+    "GET /health": "200 when ready, 503 while loading or draining, or after a failure",
     "GET /metrics": "Prometheus metrics",
     "GET /openapi.json": "a description for machines",
 }
@@ -39,8 +39,9 @@ class SystemEndpoints:
 
     async def health(self) -> Response:
         """200 when ready, else 503 and why."""
-        phase = self.state.phase
-        return JSONResponse({"status": phase.value}, 200 if phase is Phase.READY else 503)
+        phase, failure = self.state.phase, self.state.failure
+        reason = {} if failure is None else {"reason": failure.message}
+        return JSONResponse({"status": phase.value, **reason}, 200 if phase is Phase.READY else 503)
 
     async def models(self) -> Response:
         """The list of models: the one that is served. Empty while it is loading."""

@@ -158,6 +158,48 @@ def test_a_signal_lets_the_running_answer_end_and_exits_with_0(environ, tmp_path
         assert process.wait(30) == 0
 
 
+BROKEN_ENGINE = """
+import sys
+from server.__main__ import run
+from server.engine.engine import Engine
+
+step = Engine.step
+
+def step_three_times(self):
+    self.n = getattr(self, "n", 0) + 1
+    if self.n > 3:
+        raise ZeroDivisionError("the fourth step")
+    return step(self)
+
+Engine.step = step_three_times
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.native
+def test_an_exception_in_the_engine_reaches_clients_health_log_and_exit_code(environ, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    write_tiny_gguf(model)
+    arguments = [sys.executable, "-c", BROKEN_ENGINE, "serve", str(model), "--port", "0", "--ctx-size", "512"]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path) as process:
+        try:
+            url = next(line for line in process.stderr if line.startswith("http://")).split()[0]
+            body = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 300}
+            failed = httpx.post(f"{url}/chat/completions", json=body, timeout=60, trust_env=False)
+            assert failed.status_code == 503
+            assert failed.json()["error"]["code"] == "engine_failed"
+            assert "ZeroDivisionError: the fourth step" in failed.json()["error"]["message"]
+            health = httpx.get(url.removesuffix("/v1") + "/health", trust_env=False)
+            assert (health.status_code, health.json()["status"]) == (503, "failed")
+            assert process.wait(30) == 70
+        finally:
+            process.kill()
+        log = process.stderr.read()
+    assert "Traceback" in log
+    assert "in step_three_times" in log
+    assert log.splitlines()[-1].startswith("functiongate: The engine has failed")
+
+
 @pytest.mark.native
 def test_a_model_without_a_chat_template_continues_text_and_refuses_to_chat(environ, tmp_path):
     model = tmp_path / "tiny.gguf"

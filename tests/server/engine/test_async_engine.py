@@ -17,7 +17,14 @@ from fake_runner import FakeRunner
 from server.engine.async_engine import AsyncEngine
 from server.engine.generation import Generation
 from server.engine.types import FinishReason, GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
-from server.errors import ContextLengthError, EngineError, NotReadyError, OverloadedError, RequestError
+from server.errors import (
+    ContextLengthError,
+    EngineError,
+    EngineFailedError,
+    NotReadyError,
+    OverloadedError,
+    RequestError,
+)
 
 VOCABULARY = ByteVocabulary()
 GREEDY = SamplingParams(temperature=0.0)
@@ -225,14 +232,30 @@ async def test_a_failure_of_the_runner_reaches_every_open_request_and_every_late
     engine.close()
 
 
-async def test_a_bug_in_the_engine_leaves_nobody_waiting() -> None:
+async def test_a_bug_in_the_engine_leaves_nobody_waiting_and_is_told_with_its_cause(caplog) -> None:
     def bug(_: int) -> None:
         raise ZeroDivisionError("a bug")
 
     engine = AsyncEngine(FakeRunner(faults=bug), VOCABULARY)
-    with pytest.raises(EngineError, match="ZeroDivisionError: a bug"):
+    told: list[EngineError] = []
+    engine.on_failure(told.append)
+    with pytest.raises(EngineFailedError, match="ZeroDivisionError: a bug") as raised:
         await read(engine.submit(request(b"abc")))
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
     engine.close()
+    engine.on_failure(told.append)  # whoever asks later is told at once
+    assert told == [raised.value, raised.value]
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.exc_info[1] is raised.value.__cause__
+
+
+async def test_an_engine_that_is_closed_has_not_failed(runner: FakeRunner) -> None:
+    engine = AsyncEngine(runner, VOCABULARY)
+    told: list[EngineError] = []
+    engine.on_failure(told.append)
+    engine.close()
+    engine.on_failure(told.append)
+    assert told == []
 
 
 async def test_closing_ends_open_requests_and_is_idempotent(runner: FakeRunner) -> None:

@@ -253,7 +253,7 @@ async def test_ignored_parameters_change_nothing(chat, ask):
 
 
 async def test_the_documentation_lists_exactly_what_is_ignored():
-    from server.api import schemas
+    from server.api.chat import schemas
 
     table = schemas.__doc__.split("Accepted and ignored:")[1]
     names = {word.strip() for line in table.splitlines() for word in line.strip().split("  ")[0].split(",")} - {""}
