@@ -73,6 +73,7 @@ class AsyncEngine:
         self._vocabulary = vocabulary
         self._compiler = GrammarCompiler(vocabulary)
         self._store = store
+        self._changed = threading.Condition()
         self._engine = Engine(
             runner,
             vocabulary,
@@ -83,11 +84,11 @@ class AsyncEngine:
             store=store,
             steps=steps,
             now=time.monotonic,
+            wake=self._wake,
         )
         self._n_parallel = n_parallel
         self._n_places = n_parallel + n_queue
         self._n_owners = n_owners
-        self._changed = threading.Condition()
         self._arrivals: deque[Channel] = deque()
         self._open: set[Channel] = set()
         self._by_sequence: dict[int, Channel] = {}
@@ -154,6 +155,11 @@ class AsyncEngine:
                 self._failure_callbacks.append(callback)
         if isinstance(failure, EngineFailedError):
             callback(failure)
+
+    def _wake(self) -> None:
+        """Have the engine's thread look for work. Called on any thread."""
+        with self._changed:
+            self._changed.notify_all()
 
     def _cancel(self, channel: Channel) -> None:
         """Drop a generation; its cells are free at the next step. Called by `Generation`, from any thread."""

@@ -47,7 +47,8 @@ class Engine:
 
     `now` gives seconds on a monotonic clock. Prompts beside running streams are evaluated in chunks of at most about
     `max_itl_s` seconds. A request fails after `timeout_s` seconds, or its own if that is less. Prefixes come from and
-    go to `store`, which the caller closes. `steps` are seconds of steps by their rows, as far as they are known.
+    go to `store`, which the caller closes; its thread calls `wake` when one has arrived that a request waits for.
+    `steps` are seconds of steps by their rows, as far as they are known.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Engine:
         store: PrefixStore | None = None,
         steps: Mapping[int, float] = MappingProxyType({}),
         now: Callable[[], float],
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._runner = runner
         self._pieces = vocabulary.pieces
         self._eog = vocabulary.eog
         self._now = now
+        self._wake = wake
         self._scheduler = Scheduler(
             Residency(runner),
             Drafter(),
@@ -89,7 +92,7 @@ class Engine:
 
     @property
     def has_work(self) -> bool:
-        """Whether a step would do anything."""
+        """Whether a step would do anything. Not while all that waits, waits for a stored prefix."""
         return self._scheduler.has_work or bool(self._outbox)
 
     def add(self, request: GenerationRequest) -> Sequence:
@@ -99,7 +102,9 @@ class Engine:
         sequence.deadline = self._now() + sequence.timeout_s
         self._n_added += 1
         self.metrics.prompt_tokens += sequence.n_prompt
-        self._restore_prefix(sequence)
+        if self._store is not None:
+            n_known = self._scheduler.n_known(sequence)
+            sequence.stored = self._store.fetch(sequence.tokens[:-1], n_known + MIN_TOKENS, self._wake)
         self._scheduler.add(sequence)
         if sequence.max_tokens <= 0:
             self._finish(sequence, FinishReason.LENGTH)
@@ -145,16 +150,6 @@ class Engine:
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
             if sequence.deadline <= now:
                 self._fail(sequence, DeadlineError(sequence.timeout_s))
-
-    def _restore_prefix(self, sequence: Sequence) -> None:
-        """Bring a stored prefix into memory if it saves a prompt much of its prefill."""
-        found = self._store.longest(sequence.tokens[:-1]) if self._store is not None else None
-        if self._store is None or found is None or found[1] < self._scheduler.n_known(sequence) + MIN_TOKENS:
-            return
-        entry, n = found
-        state = self._store.read(entry)
-        if state is not None and self._scheduler.import_prefix(entry.tokens, state, min(n, sequence.n_prefix)):
-            self.metrics.restored_tokens += n
 
     def _store_prefixes(self, plan: Plan) -> None:
         """Save the prefixes that were computed in this step and are not saved yet."""
@@ -280,6 +275,7 @@ class Engine:
                 self._outbox.append(Delivery(sequence, GenerationChunk(text), is_last=False))
         self.metrics.running = len(self._scheduler.running)
         self.metrics.waiting = len(self._scheduler.waiting)
+        self.metrics.restored_tokens = self._scheduler.n_restored
         self.metrics.prefix_nodes = len(self._scheduler.prefixes)
         self.metrics.prefix_tokens = self._scheduler.prefixes.n_tokens
         news, self._outbox = self._outbox, []

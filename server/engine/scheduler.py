@@ -13,6 +13,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server.engine.kv_cache.prefix_store import MIN_TOKENS
 from server.engine.kv_cache.prefix_tree import NO_MATCH, Match, PrefixTree, common_prefix
 from server.engine.pace import Pace
 from server.engine.sampling.draft import CONSTRAINED, FREE
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from server.engine.kv_cache.prefix_store import StoredBeginning
     from server.engine.kv_cache.residency import Residency
     from server.engine.sampling.draft import Drafter
 
@@ -106,11 +108,12 @@ class Scheduler:
         self._is_decodes_turn = True
         self._max_itl_s = max_itl_s
         self.pace = Pace()
+        self.n_restored = 0  # tokens that came from the store
 
     @property
     def has_work(self) -> bool:
-        """Whether any sequence is not ended."""
-        return bool(self.waiting or self.running)
+        """Whether any sequence is not ended, and waits for nothing but its turn."""
+        return bool(self.running) or any(_is_ready(sequence) for sequence in self.waiting)
 
     def add(self, sequence: Sequence) -> None:
         """Put a new sequence at the end of the queue."""
@@ -181,18 +184,6 @@ class Scheduler:
         """How many of a sequence's first tokens memory holds, or will when a running prompt is evaluated."""
         coming = (common_prefix(sequence.tokens, running.tokens) for running in self.running)
         return max(self._longest_beginning(sequence).n, *coming, 0)
-
-    def import_prefix(self, tokens: NDArray[np.int32], state: bytes, n_pinned: int) -> bool:
-        """Take a saved prefix into memory, in place of others. False if there is no room or it does not fit."""
-        while self._residency.n_free < len(tokens) or not self._residency.has_free_slot:
-            if not self.prefixes.evict():
-                return False
-        slot = self._residency.open_slot()
-        if not self._residency.restore(slot, state, len(tokens)):
-            self._residency.close_slot(slot)
-            return False
-        self.prefixes.adopt(slot, tokens, n_pinned)
-        return True
 
     def export_prefix(self, sequence: Sequence, n: int) -> bytes | None:
         """The state of a running sequence's first `n` tokens; None if the model cannot or no slot is free."""
@@ -304,8 +295,15 @@ class Scheduler:
             if self._waits_for_another(sequence, beginning.n):
                 passed_over.add(sequence.id)
                 continue
+            if sequence.stored is not None:
+                if not sequence.stored.has_arrived:
+                    passed_over.add(sequence.id)
+                    continue
+                if self._import(sequence, sequence.stored, beginning):
+                    beginning = self._longest_beginning(sequence)
             if not self._make_room(sequence, beginning):
                 return
+            sequence.stored = None
             self._place(sequence, beginning)
             self.waiting.remove(sequence)
             self.running.append(sequence)
@@ -342,11 +340,37 @@ class Scheduler:
             if other.phase is Phase.PREFILLING
         )
 
+    def _import(self, sequence: Sequence, stored: StoredBeginning, beginning: Beginning) -> bool:
+        """Take a stored prefix into memory, in place of others, where it and the sequence behind it fit.
+
+        False, and no prefix evicted for it, where they do not or memory knows most of it by now. False too where the
+        state turns out not to be one of this context.
+        """
+        tokens, state = stored.tokens, stored.state
+        if state is None or stored.n < beginning.n + MIN_TOKENS:
+            return False
+        n_room = self._residency.n_free + self.prefixes.reclaimable(beginning.match)
+        if n_room < len(tokens) + self._n_needed(sequence, stored.n):
+            return False
+        while self._residency.n_free < len(tokens) or not self._residency.has_free_slot:
+            if not self.prefixes.evict(beginning.match.path):
+                return False
+        slot = self._residency.open_slot()
+        if not self._residency.restore(slot, state, len(tokens)):
+            self._residency.close_slot(slot)
+            return False
+        self.prefixes.adopt(slot, tokens, min(stored.n, sequence.n_prefix))
+        self.n_restored += stored.n
+        return True
+
+    def _n_needed(self, sequence: Sequence, n_known: int) -> int:
+        """Cells for a sequence of which `n_known` tokens are in memory, beside all that is promised to others."""
+        promised = sum(running.n_pending for running in self.running)
+        return sequence.n_tokens + min(HEADROOM, sequence.n_left) - n_known + promised
+
     def _make_room(self, sequence: Sequence, beginning: Beginning) -> bool:
         """Evict prefixes until the sequence's own tokens fit beside all that is promised to others."""
-        n_total = sequence.n_tokens + min(HEADROOM, sequence.n_left)
-        promised = sum(running.n_pending for running in self.running)
-        needed = n_total - beginning.n + promised
+        needed = self._n_needed(sequence, beginning.n)
         if self._residency.n_free + self.prefixes.reclaimable(beginning.match) < needed:
             return False
         while self._residency.n_free < needed:
@@ -392,6 +416,11 @@ def _without_draft(sequence: Sequence, n: int) -> Slice:
     """The next `n` pending tokens."""
     stop = sequence.n_computed + n
     return Slice(sequence, sequence.n_computed, stop, stop == sequence.n_tokens, sequence.tokens[:0], 0)
+
+
+def _is_ready(sequence: Sequence) -> bool:
+    """Whether a waiting sequence can be admitted, or ended: no stored prefix of it is on its way."""
+    return sequence.stored is None or sequence.stored.has_arrived
 
 
 def _kind_of_draft(sequence: Sequence) -> int:

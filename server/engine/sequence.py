@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from server.engine.kv_cache.prefix_store import StoredBeginning
     from server.engine.types import GenerationRequest
 
 
@@ -59,6 +60,7 @@ class Sequence:
         "pieces",
         "sampler",
         "slot",
+        "stored",
         "terms",
         "timeout_s",
         "was_preempted",
@@ -82,6 +84,7 @@ class Sequence:
         self.is_cancelled = False
         self.was_preempted = False
         self.slot: int | None = None
+        self.stored: StoredBeginning | None = None
         self.pieces: list[str] = []
         self.n_computed = 0
         self.n_cached: int | None = None

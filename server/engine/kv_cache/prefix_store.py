@@ -1,9 +1,10 @@
 """Prefixes that outlive memory: the states of tools and system prompts, in RAM and on disk.
 
 Knows tokens and opaque states of a context; no model and no request. The engine's thread asks and gives; one thread of
-the store's own writes files. The law: a state goes back only into what it came from. Every file says which model, types
-of keys and values, and build of llama.cpp it belongs to (`identity`), and carries a checksum; whatever does not fit is
-ignored with a warning. Files are complete or absent (written aside, then renamed), and few: the least recently used go.
+the store's own reads, hashes and writes files. The law: a state goes back only into what it came from. Every file says
+which model, types of keys and values, and build of llama.cpp it belongs to (`identity`), and carries a checksum;
+whatever does not fit is ignored with a warning. Files are complete or absent (written aside, then renamed), and few:
+the least recently used go.
 
 Layout of a file, little-endian: MAGIC, u32 version, u32 bytes of the header, the header (JSON: identity, n_tokens,
 n_state, sha256, cache_key), the token ids (int32 each), the state. The checksum covers tokens and state.
@@ -11,13 +12,14 @@ n_state, sha256, cache_key), the token ids (int32 each), the state. The checksum
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import struct
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -27,6 +29,8 @@ import numpy as np
 from server.engine.kv_cache.prefix_tree import common_prefix
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
@@ -52,6 +56,30 @@ class StoredPrefix:
     state: bytes | None = None
 
 
+class StoredBeginning:
+    """The first `n` tokens of a prompt, as the store has them; their state is on its way.
+
+    `tokens`, shape `[n_stored]`, is the whole of what comes: `n` or more.
+    """
+
+    __slots__ = ("_state", "n", "tokens")
+
+    def __init__(self, tokens: NDArray[np.int32], n: int, state: Future[bytes | None]) -> None:
+        self.tokens = tokens
+        self.n = n
+        self._state = state
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether `state` answers at once."""
+        return self._state.done()
+
+    @property
+    def state(self) -> bytes | None:
+        """The state; None if the file is gone or damaged. Waits until it is here."""
+        return self._state.result()
+
+
 class DamagedPrefixError(Exception):
     """A file is not a stored prefix, or not a whole one."""
 
@@ -68,7 +96,7 @@ class PrefixStore:
         self._max_ram = max_ram
         self._max_disk = max_disk
         self._lock = threading.Lock()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="prefix-store")
+        self._files = ThreadPoolExecutor(1, thread_name_prefix="prefix-store")
         self._entries: list[StoredPrefix] = []  # least recently used first
         if self._root is not None:
             self._entries = list(_read_all(self._folder(self._root), identity))
@@ -89,8 +117,21 @@ class PrefixStore:
         found = self.longest(tokens)
         return len(tokens) >= MIN_TOKENS and (found is None or found[1] < len(tokens))
 
+    def fetch(self, tokens: NDArray[np.int32], min_gain: int, arrived: Callable[[], None]) -> StoredBeginning | None:
+        """The longest stored beginning of `tokens`, if it has `min_gain` tokens or more. Does not wait for its state.
+
+        `arrived` is called on the store's thread when that is here.
+        """
+        found = self.longest(tokens)
+        if found is None or found[1] < min_gain:
+            return None
+        entry, n = found
+        state = self._files.submit(self.read, entry)
+        state.add_done_callback(lambda _: arrived())
+        return StoredBeginning(entry.tokens, n, state)
+
     def read(self, entry: StoredPrefix) -> bytes | None:
-        """A prefix's state; None, and the prefix forgotten, if its file is gone or damaged."""
+        """A prefix's state; None, and the prefix forgotten, if its file is gone or damaged. Reads and hashes a file."""
         state = entry.state
         if state is None and entry.path is not None:
             try:
@@ -116,15 +157,15 @@ class PrefixStore:
             self._entries.append(entry)
             self._fit_ram()
         if self._root is not None:
-            self._writer.submit(self._write, self._root, entry, replaced, state)
+            self._files.submit(self._write, self._root, entry, replaced, state)
 
     def flush(self) -> None:
         """Wait until all that was saved is on disk."""
-        self._writer.submit(lambda: None).result()
+        self._files.submit(lambda: None).result()
 
     def close(self) -> None:
         """Finish writing. May be called again."""
-        self._writer.shutdown(wait=True)
+        self._files.shutdown(wait=True)
 
     def _folder(self, root: Path) -> Path:
         return root / hashlib.sha256(self._identity.encode()).hexdigest()[:16]
@@ -162,9 +203,7 @@ class PrefixStore:
                 self._entries = [known for known in self._entries if known.state or known.path]
 
     def _fit_disk(self, root: Path) -> None:
-        files = sorted(
-            ((path.stat(), path) for path in root.glob(f"*/*{SUFFIX}")), key=lambda file: file[0].st_mtime_ns
-        )
+        files = sorted(_stat_all(root.glob(f"*/*{SUFFIX}")), key=lambda file: file[0].st_mtime_ns)
         excess = sum(stat.st_size for stat, _ in files) - self._max_disk
         for stat, path in files:
             if excess <= 0:
@@ -177,6 +216,13 @@ class PrefixStore:
                         entry.path = None
                         if entry.state is None:
                             self._entries.remove(entry)
+
+
+def _stat_all(paths: Iterable[Path]) -> Iterator[tuple[os.stat_result, Path]]:
+    """Files that are there: another process may have removed one since it was listed."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            yield path.stat(), path
 
 
 def _is_replaced(known: StoredPrefix, entry: StoredPrefix) -> bool:

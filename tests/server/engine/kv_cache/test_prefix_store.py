@@ -3,6 +3,7 @@
 import itertools
 import logging
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fake_runner import FakeRunner
 
 from server.engine.engine import Engine
 from server.engine.kv_cache.prefix_store import MIN_TOKENS, PrefixStore
+from server.engine.sequence import Phase, Sequence
 from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
 
 VOCABULARY = ByteVocabulary()
@@ -148,7 +150,7 @@ def generate(engine: Engine, *requests: GenerationRequest) -> list:
     ends = {}
     for one in requests:
         engine.add(one)
-    while engine.has_work:
+    while engine.has_work or engine.waits():
         for delivery in engine.step():
             assert isinstance(delivery.item, GenerationChunk), delivery.item
             text, _ = ends.get(delivery.sequence.id, ("", None))
@@ -158,8 +160,17 @@ def generate(engine: Engine, *requests: GenerationRequest) -> list:
 
 
 def make_engine(store, **options) -> Engine:
-    clock = itertools.count()
-    return Engine(FakeRunner(**options), VOCABULARY, n_parallel=4, store=store, now=lambda: next(clock) * 0.05)
+    clock, arrived = itertools.count(), threading.Event()
+    engine = Engine(
+        FakeRunner(**options), VOCABULARY, n_parallel=4, store=store, now=lambda: next(clock) * 0.05, wake=arrived.set
+    )
+
+    def waits() -> bool:
+        """As the engine's thread does: sleep while all that waits, waits for the store."""
+        return bool(engine._scheduler.waiting) and arrived.wait(10)
+
+    engine.waits = waits
+    return engine
 
 
 def ask(question: bytes, *, n_prefix: int = len(TOOLS), cache_key: str | None = None) -> GenerationRequest:
@@ -198,6 +209,58 @@ def test_a_prefix_that_finds_no_room_is_computed(open_store, n_ctx):
     generate(make_engine(store, n_ctx=1024), ask(b"one?"))
     engine = make_engine(store, n_ctx=n_ctx)
     assert generate(engine, other, ask(b"?"))[1][0] == alone
+
+
+def test_a_prefix_that_finds_no_room_evicts_none_that_is_here(open_store):
+    store = open_store()
+    generate(make_engine(store, n_ctx=1024), ask(b"one?"))
+    engine = make_engine(store, n_ctx=len(TOOLS) + 5)
+    generate(engine, GenerationRequest(tuple(b"z" * 40), GREEDY, 8))
+    known = engine._scheduler.prefixes.n_tokens
+    part = TOOLS[:100] + b"?"  # fits by itself; what is stored, and an answer behind it, does not
+    stored = store.fetch(np.array(tuple(part), dtype=np.int32), 1, lambda: None)
+    waiting = Sequence(99, GenerationRequest(tuple(part), GREEDY, 8), engine._runner.n_ctx)
+    assert stored.state is not None
+    assert not engine._scheduler._import(waiting, stored, engine._scheduler._longest_beginning(waiting))
+    assert engine._scheduler.prefixes.n_tokens == known > 0
+
+
+def test_running_streams_go_on_while_a_prefix_is_read(open_store, monkeypatch):
+    """Disk and hash are the store's thread's: a request that arrives holds up nobody."""
+    store = open_store()
+    [(alone, _)] = generate(make_engine(None, n_ctx=1024), ask(b"one?"))
+    generate(make_engine(store, n_ctx=1024), ask(b"one?"))
+    read, may_read, readers = store.read, threading.Event(), []
+
+    def slow_read(entry):
+        readers.append(threading.current_thread())
+        assert may_read.wait(10)
+        return read(entry)
+
+    monkeypatch.setattr(store, "read", slow_read)
+    engine = make_engine(store, n_ctx=1024)
+    stream = engine.add(GenerationRequest(tuple(b"z" * 40), GREEDY, 8))
+    late = engine.add(ask(b"one?"))
+    while engine.has_work:
+        engine.step()
+    assert stream.phase is Phase.ENDED
+    assert late.phase is Phase.WAITING
+    may_read.set()
+    [(text, usage)] = generate(engine)
+    assert (text, usage.cached) == (alone, len(TOOLS))
+    assert readers
+    assert threading.current_thread() not in readers
+
+
+def test_a_file_that_another_process_removes_does_not_end_the_store(open_store, tmp_path):
+    store = open_store()
+    generate(make_engine(store, n_ctx=1024), ask(b"one?"))
+    store.flush()
+    [file] = tmp_path.rglob("*.prefix")
+    file.with_name("gone.prefix").symlink_to(tmp_path / "nowhere")  # listed, and not there when it is looked at
+    store.save(np.frombuffer(TOOLS[::-1], dtype=np.uint8).astype(np.int32), b"state")
+    store.flush()
+    assert len([path for path in tmp_path.rglob("*.prefix") if path.exists()]) == 2
 
 
 def test_a_state_that_the_runner_refuses_costs_a_prefill_and_no_more(open_store):
