@@ -22,6 +22,13 @@ set(CMAKE_INSTALL_RPATH "$ORIGIN")
 # which they fall back to. The targets, one for each CPU variant, are known when all directories were read.
 function(functiongate_kernels)
     set(ggml ${CMAKE_SOURCE_DIR}/vendor/llama.cpp/ggml/src)
+    # A call that is gone would leave a kernel unused, and nobody would know but by the clock.
+    file(READ ${ggml}/ggml-cpu/ggml-cpu.c operations)
+    foreach(name ggml_compute_forward_flash_attn_ext ggml_compute_forward_mul_mat_tiled ggml_cpu_extra_compute_forward)
+        if(NOT operations MATCHES "[^a-zA-Z0-9_]${name}\\(params, [a-z]+\\)")
+            message(FATAL_ERROR "ggml-cpu.c does not call ${name}(params, …) any more: see docs/bump-llama-cpp.md")
+        endif()
+    endforeach()
     file(GLOB kernels ${FUNCTIONGATE_KERNELS}/*.cpp)
     get_property(targets DIRECTORY ${ggml} PROPERTY BUILDSYSTEM_TARGETS)
     list(FILTER targets INCLUDE REGEX "^ggml-cpu")

@@ -16,13 +16,16 @@ from typing import Any
 
 from server.llama.errors import LibraryError
 
+ALL_KERNELS, NO_KERNELS = 0b111, 0
+"""What `Library.set_kernels` takes; see `kernels/switch.h` for the bits."""
+
 
 class Library:
     """The loaded bindings. `c` is the `llama_cpp` module: raw functions, one for each function of llama.h.
 
-    `folder` is where its files are. `kernels` names ggml's files if they were built with the products of `kernels/` for
-    this processor and the environment does not turn them off; None otherwise. Raises `LibraryError` if the bindings
-    cannot be imported or no CPU backend can be registered.
+    `folder` is where its files are. Whether the kernels of `kernels/` are used is a word in the library that any thread
+    may change (`set_kernels`); FUNCTIONGATE_KERNELS=0 in the environment has them off from the beginning.
+    Raises `LibraryError` if the bindings cannot be imported or no CPU backend can be registered.
     """
 
     def __init__(self) -> None:
@@ -39,10 +42,12 @@ class Library:
         # libc's getpid ignores its arguments: a silent log that never takes the GIL, from whatever thread.
         self._silence = ctypes.cast(ctypes.CDLL(None).getpid, llama_cpp.llama_log_callback)
         self.set_verbose(verbose=False)
-        self.kernels = self._find_kernels()
         self.c.llama_backend_init()
         if not self._has_cpu_backend():
             self._load_cpu_variants()
+        self._set_kernels, self._get_kernels = self._find_switch()
+        self._kernels_built = None if self._set_kernels is None else self._name_kernels()
+        self.set_kernels(NO_KERNELS if os.environ.get("FUNCTIONGATE_KERNELS") == "0" else ALL_KERNELS)
 
     def set_verbose(self, *, verbose: bool) -> None:
         """Send llama.cpp's log to stderr, or nowhere. The log is one for the whole process."""
@@ -67,13 +72,36 @@ class Library:
         prototype = ctypes.CFUNCTYPE(restype, *argtypes)
         return prototype((name, self._handle))
 
-    def _find_kernels(self) -> str | None:
-        # In the files: with a backend for each CPU generation no handle leads to the one that is loaded.
-        if os.environ.get("FUNCTIONGATE_KERNELS") == "0" or platform.machine().lower() not in ("x86_64", "amd64"):
+    @property
+    def kernels(self) -> str | None:
+        """Names ggml's files, if their products are our own now, and so round otherwise; None if they are ggml's."""
+        is_on = self._get_kernels is not None and self._get_kernels() != NO_KERNELS
+        return self._kernels_built if is_on else None
+
+    def set_kernels(self, kernels: int) -> None:
+        """Use these kernels of our own from now on: `ALL_KERNELS`, `NO_KERNELS`, or bits of `switch.h`.
+
+        Does nothing if the library was built without them.
+        """
+        if self._set_kernels is not None:
+            self._set_kernels(kernels)
+
+    def _find_switch(self) -> tuple[Any, Any]:
+        """The functions of `switch.h`; (None, None) if the library has none.
+
+        With a backend for each CPU generation, libllama's handle does not lead to the one that was loaded.
+        """
+        for handle in (self._handle, *map(ctypes.CDLL, _mapped(self.folder, "*ggml-cpu*"))):
+            if hasattr(handle, "functiongate_set_kernels"):
+                setter = ctypes.CFUNCTYPE(None, ctypes.c_uint)(("functiongate_set_kernels", handle))
+                getter = ctypes.CFUNCTYPE(ctypes.c_uint)(("functiongate_get_kernels", handle))
+                return setter, getter
+        return None, None
+
+    def _name_kernels(self) -> str | None:
+        if platform.machine().lower() not in ("x86_64", "amd64"):
             return None
-        files = [file.read_bytes() for file in sorted(self.folder.glob("*ggml-cpu*"))]
-        if not any(b"functiongate_matmul" in file for file in files):
-            return None
+        files = (file.read_bytes() for file in sorted(self.folder.glob("*ggml-cpu*")))
         return hashlib.sha256(b"".join(files)).hexdigest()[:12]
 
     def _has_cpu_backend(self) -> bool:
@@ -100,6 +128,13 @@ class Library:
             f"llama.cpp found no CPU backend that this processor can run (looked in {searched}); "
             f"reinstall llama-cpp-python, or build it with GGML_NATIVE=ON on this machine"
         )
+
+
+def _mapped(folder: Path, pattern: str) -> list[str]:
+    """The files of `folder` that this process has mapped (proc(5)); none where the kernel does not tell."""
+    maps = Path("/proc/self/maps")
+    mapped = {line.split(maxsplit=5)[-1] for line in maps.read_text().splitlines()} if maps.exists() else set()
+    return [str(file) for file in sorted(folder.glob(pattern)) if str(file.resolve()) in mapped]
 
 
 @functools.cache

@@ -5,7 +5,6 @@ python tests/benchmarks/bench_steps.py model.gguf --depth 2200
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from pathlib import Path
@@ -18,11 +17,12 @@ from rich.table import Table
 
 from server.llama.batch import Batch
 from server.llama.context import Context
+from server.llama.library import ALL_KERNELS, NO_KERNELS
 from server.llama.model import Model
 from server.machine.cpu import choose_threads
 
 ROWS = (1, 2, 3, 4, 6, 8, 16, 32, 128, 512)
-KERNELS = {"ggml's": "0", "ours": "1"}
+KERNELS = {"ggml's": NO_KERNELS, "ours": ALL_KERNELS}
 
 
 def main(
@@ -49,7 +49,7 @@ def main(
                 step(start, min(512, depth - start))
             for n in ROWS * rounds:
                 for name, setting in KERNELS.items():
-                    os.environ["FUNCTIONGATE_KERNELS"] = setting
+                    model.library.set_kernels(setting)
                     found.setdefault((name, n), []).append(step(depth, n))
                     context.seq_rm(0, depth)
             batch.close()

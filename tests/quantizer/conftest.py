@@ -12,14 +12,17 @@ from quantizer.model.inventory import read_inventory
 from quantizer.planning.plan import make_plan
 from quantizer.planning.recipe_file import find_recipes
 from quantizer.quantize import quantize
+from server.llama.library import ALL_KERNELS, NO_KERNELS, library
 
 
 @pytest.fixture(scope="module", autouse=True)
 def kernels_of_ggml():
     """As the command line sets it: figures are compared with those of llama.cpp's tools."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("FUNCTIONGATE_KERNELS", "0")
+        environment.setenv("FUNCTIONGATE_KERNELS", "0")  # for processes that a test starts
+        library().set_kernels(NO_KERNELS)
         yield
+        library().set_kernels(ALL_KERNELS)
 
 
 @pytest.fixture

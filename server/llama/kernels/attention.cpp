@@ -623,11 +623,14 @@ class Attention {
 
 }  // namespace
 
+static_assert(std::is_same_v<decltype(&ggml_compute_forward_flash_attn_ext), void (*)(const ggml_compute_params *, ggml_tensor *)>,
+              "bindings.cmake calls functiongate_attention in its place");
+
 extern "C" void functiongate_attention(const ggml_compute_params * params, ggml_tensor * dst);
 
 void functiongate_attention(const ggml_compute_params * params, ggml_tensor * dst) {
     Attention attention(params, dst);
-    if (functiongate_kernels_are_on() && attention.suits()) {
+    if (functiongate_is_on(FUNCTIONGATE_ATTENTION) && attention.suits()) {
         attention.run();
     } else {
         ggml_compute_forward_flash_attn_ext(params, dst);

@@ -11,7 +11,7 @@
 // The law: a product depends on its own row of the batch and its own weights only, not on the rows beside it: whole
 // numbers for each scale, then scales in their order, whether there is one row or five hundred.
 //
-// FUNCTIONGATE_KERNELS=0 in the environment leaves everything to ggml, for figures to compare with llama.cpp's.
+// Both can be switched off (switch.h): everything is left to ggml then, for figures to compare with llama.cpp's.
 
 #include "batch.h"
 #include "lanes.h"
@@ -511,16 +511,21 @@ bool multiplied_rearranged(const ggml_compute_params *, ggml_tensor *) { return 
 
 #endif
 
+static_assert(std::is_same_v<decltype(&ggml_compute_forward_mul_mat_tiled), bool (*)(const ggml_compute_params *, ggml_tensor *)>,
+              "bindings.cmake calls functiongate_matmul in its place");
+static_assert(std::is_same_v<decltype(&ggml_cpu_extra_compute_forward), bool (*)(ggml_compute_params *, ggml_tensor *)>,
+              "bindings.cmake calls functiongate_rearranged in its place");
+
 extern "C" bool functiongate_matmul(const ggml_compute_params * params, ggml_tensor * dst);
 
 bool functiongate_matmul(const ggml_compute_params * params, ggml_tensor * dst) {
-    return (functiongate_kernels_are_on() && multiplied_here(params, dst))
+    return (functiongate_is_on(FUNCTIONGATE_MATMUL) && multiplied_here(params, dst))
         || ggml_compute_forward_mul_mat_tiled(params, dst);
 }
 
 extern "C" bool functiongate_rearranged(ggml_compute_params * params, ggml_tensor * dst);
 
 bool functiongate_rearranged(ggml_compute_params * params, ggml_tensor * dst) {
-    return (functiongate_kernels_are_on() && multiplied_rearranged(params, dst))
+    return (functiongate_is_on(FUNCTIONGATE_REARRANGED) && multiplied_rearranged(params, dst))
         || ggml_cpu_extra_compute_forward(params, dst);
 }

@@ -1,12 +1,19 @@
-// Whether the kernels of this folder are used: FUNCTIONGATE_KERNELS=0 in the environment says no. Looked up each time,
-// some hundred times a token at a tenth of a microsecond, so that one process can do both.
+// Which kernels of this folder are used: a word that any thread may read and write.
+//
+// Not the environment: getenv in a kernel races with setenv elsewhere in the process, and ends it now and then.
 
 #pragma once
 
-#include <cstdlib>
-#include <cstring>
+#include <atomic>
 
-inline bool functiongate_kernels_are_on() {
-    const char * value = std::getenv("FUNCTIONGATE_KERNELS");
-    return !value || std::strcmp(value, "0") != 0;
+enum functiongate_kernel : unsigned {
+    FUNCTIONGATE_ATTENTION  = 1,
+    FUNCTIONGATE_MATMUL     = 2,
+    FUNCTIONGATE_REARRANGED = 4,
+};
+
+extern std::atomic<unsigned> functiongate_kernels;
+
+inline bool functiongate_is_on(functiongate_kernel kernel) {
+    return (functiongate_kernels.load(std::memory_order_relaxed) & kernel) != 0;
 }

@@ -25,6 +25,7 @@ from quantizer.measures.text.divergence import measure_divergence
 from quantizer.measures.text.log_probabilities import RowBlocks
 from quantizer.measures.text.logits_file import LogitsFile, LogitsFileWriter
 from quantizer.measures.text.perplexity import measure_perplexity
+from server.llama.library import ALL_KERNELS, NO_KERNELS
 from server.llama.model import Model
 
 TOOLS = os.environ.get("FUNCTIONGATE_LLAMA_TOOLS")
@@ -222,6 +223,9 @@ def same_kernels(model, monkeypatch, tmp_path):
         (tmp_path / f"{library.name}.0").symlink_to(library)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     monkeypatch.setenv("FUNCTIONGATE_KERNELS", "1")
+    model.library.set_kernels(ALL_KERNELS)
+    yield
+    model.library.set_kernels(NO_KERNELS)
 
 
 @pytest.mark.usefixtures("same_kernels")
