@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -25,9 +26,10 @@ from chat_templates.render import (
     Tool,
     function_tools,
     normalise_messages,
-    normalise_tools,
+    prepare_tools,
     render_template,
 )
+from chat_templates.tools import PreparedTools
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +133,13 @@ class Family:
     ) -> Prompt:
         """As `render`, with the stretches in which `markers` are the caller's text, not the template's."""
         normalised = normalise_messages(messages, self.arguments_as)
-        given = {
-            "messages": self.prepare(normalised) if self.prepare else normalised,
-            "tools": normalise_tools(tools, needs_description=self.needs_description),
-        }
-        guard = Guard(markers, given, template_kwargs)
+        turns = self.prepare(normalised) if self.prepare else normalised
+        prepared = self.prepare_tools(tools)
+        guard = Guard(markers, prepared, turns, template_kwargs)
         variables = {
             **self.variables,
-            **guard.over(given),
+            "messages": guard.over(turns),
+            "tools": guard.over(prepared),
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,
@@ -147,14 +148,25 @@ class Family:
         kwargs = guard.over(template_kwargs)
         return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
 
+    def prepare_tools(self, tools: Sequence[Tool] | None) -> PreparedTools | None:
+        """The tools as the template reads them, for `render` and `prompt`: who asks often prepares them once.
+
+        None when there are none. Raises `TemplateRequestError` for a tool without a name.
+        """
+        return prepare_tools(tools, needs_description=self.needs_description)
+
     def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""
+        return self.parsers(tools)()
+
+    def parsers(self, tools: Sequence[Tool] | None) -> Callable[[], OutputParser]:
+        """What makes a fresh parser for each answer with these tools; see `parser`."""
         if tools is None:
-            return OutputParser(self.output, OfferedNames(None, self.output.code_name))
+            return partial(OutputParser, self.output, OfferedNames(None, self.output.code_name))
         offered = OfferedNames(tool_names(tools), self.output.code_name, parameter_order(tools))
         if has_code_interpreter(tools):
-            return OutputParser(self.output, replace(offered, names=tool_names(tools) | {"python"}))
-        return OutputParser(replace(self.output, code_marker=None), replace(offered, code_name=None))
+            return partial(OutputParser, self.output, replace(offered, names=tool_names(tools) | {"python"}))
+        return partial(OutputParser, replace(self.output, code_marker=None), replace(offered, code_name=None))
 
     def call_beginnings(self, tools: Sequence[Tool]) -> tuple[str, ...]:
         """How an answer begins that is a call: in the family's own form, or as a small model's near miss."""

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 from chat_templates.errors import TemplateRequestError
+from chat_templates.tools import PreparedTools, texts
 
 # Of these characters Unicode says that they mean nothing until two sides agree on it.
 _PRIVATE_USE = range(0xE000, 0xF900)
@@ -65,13 +66,17 @@ NO_MARKERS = Markers(())
 class Guard:
     """Guards the texts of one request. Raises `TemplateRequestError` if they leave no character to do it with."""
 
-    def __init__(self, markers: Markers, *given: Any) -> None:
+    def __init__(self, markers: Markers, tools: PreparedTools | None, *given: Any) -> None:
         self._markers = markers
-        texts = list(_texts(given))
-        self._guard = _unused(texts) if any(map(markers.occur_in, texts)) else ""
+        found = list(texts(given))
+        of_tools = () if tools is None else tools.texts
+        has_markers = any(map(markers.occur_in, found)) or (tools is not None and tools.have_markers(markers))
+        self._guard = _unused([*found, *of_tools]) if has_markers else ""
 
     def over(self, value: T) -> T:
-        """A JSON value with all its markers broken, names of members included."""
+        """A JSON value with all its markers broken, names of members included. Tools without any stay prepared."""
+        if isinstance(value, PreparedTools) and not value.have_markers(self._markers):
+            return value
         return _mapped(value, self._markers, self._guard) if self._guard else value
 
     def prompt(self, rendered: str) -> Prompt:
@@ -108,18 +113,6 @@ def _stretches(cuts: Collection[int], own: list[tuple[int, int]]) -> Iterator[tu
                 cut = next(waiting, None)
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _texts(key)
-            yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)
-
-
 def _mapped(value: Any, markers: Markers, guard: str) -> Any:
     if isinstance(value, str):
         return markers.broken(value, guard)
@@ -130,10 +123,10 @@ def _mapped(value: Any, markers: Markers, guard: str) -> Any:
     return value
 
 
-def _unused(texts: Collection[str]) -> str:
+def _unused(given: Collection[str]) -> str:
     for code in _PRIVATE_USE:
         guard = chr(code)
-        if not any(guard in text or _escaped(guard) in text for text in texts):
+        if not any(guard in text or _escaped(guard) in text for text in given):
             return guard
     raise TemplateRequestError(
         "The messages have markers of this model in them, and every character of Unicode's private use area: these "

@@ -25,6 +25,7 @@ import jinja2.parser
 import jinja2.sandbox
 
 from chat_templates.errors import TemplateFileError, TemplateRequestError
+from chat_templates.tools import PreparedObject, PreparedTools, to_json
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
@@ -153,15 +154,17 @@ def _order_tool_results(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return ordered
 
 
-def normalise_tools(tools: Sequence[Tool] | None, *, needs_description: bool = False) -> list[dict[str, Any]] | None:
-    """Tools in the one shape that templates may rely on, or None when there are none.
+def prepare_tools(tools: Sequence[Tool] | None, *, needs_description: bool = False) -> PreparedTools | None:
+    """Tools in the one shape that templates may rely on, or None when there are none. Prepared ones stay as they are.
 
     A description that is null is left out; where a template `needs_description`, a missing one is the empty text.
     Otherwise functions stay as given: most templates print them whole.
     """
     if not tools:
         return None
-    return [_tool(tool, f"tools[{i}]", needs_description) for i, tool in enumerate(tools)]
+    if isinstance(tools, PreparedTools):
+        return tools
+    return PreparedTools([_tool(tool, f"tools[{i}]", needs_description) for i, tool in enumerate(tools)])
 
 
 def _tool(tool: Tool, path: str, needs_description: bool) -> dict[str, Any]:
@@ -183,11 +186,6 @@ def _function(function: Any, path: str, needs_description: bool) -> dict[str, An
 
 
 # --- rendering -------------------------------------------------------------------------------------------------------
-
-
-def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
-    """JSON as chat templates print it. Jinja's own `tojson` escapes HTML and sorts keys: never use it here."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
 
 class _Generation(jinja2.ext.Extension):
@@ -310,4 +308,8 @@ def _told_as_its_own() -> Iterator[None]:
 def function_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
     """The bare function objects among tools, in order."""
     bare = (tool.get("function", tool if "name" in tool else None) for tool in tools)
-    return [dict(function) for function in bare if function is not None]
+    return [_as_dict(function) for function in bare if function is not None]
+
+
+def _as_dict(function: Tool) -> dict[str, Any]:
+    return function if isinstance(function, PreparedObject) else dict(function)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chat_templates.tools import remembered
+
 Schema = Mapping[str, Any]
 
 _INDENT = "    "
@@ -22,6 +24,7 @@ _LIMITS = {
 }
 
 
+@remembered
 def typescript_namespace(tools: Sequence[Mapping[str, Any]] | None) -> str:
     """The namespace `functions` with one type a tool. Tools without a name (code interpreters) are left out."""
     functions = (tool.get("function") or tool for tool in tools or ())

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from chat_templates import Family
     from server.chat.completion import Completion
-    from server.chat.service import ChatRequest, ChatService, Render
+    from server.chat.render import Render
+    from server.chat.request import ChatRequest
+    from server.chat.service import ChatService
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
     from server.engine.kv_cache.prefix_store import PrefixStore
@@ -84,7 +86,7 @@ class LoadedModel:
 
     async def warm(self, request: ChatRequest) -> int:
         """Compute and keep the prefix of a request; how many tokens it has, 0 if none is worth keeping."""
-        from server.chat.service import fold  # noqa: PLC0415 -- see above
+        from server.chat.answer import fold  # noqa: PLC0415 -- see above
 
         stored = self.engine.metrics.stored_tokens
         await fold(await self.chat.open(dataclasses.replace(request, max_tokens=1)))

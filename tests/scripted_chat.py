@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from server.chat.service import ChatDelta, ToolCallDelta
+from server.chat.request import ChatDelta, ToolCallDelta
 from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from server.chat.completion import CompletionRequest
-    from server.chat.service import ChatRequest
+    from server.chat.request import ChatRequest
 
     Item = ChatDelta | GenerationChunk | Exception | asyncio.Event
 

@@ -25,10 +25,10 @@ from chat_templates.render import (
     Tool,
     function_tools,
     normalise_messages,
-    normalise_tools,
+    prepare_tools,
     render_template,
-    to_json,
 )
+from chat_templates.tools import PreparedTools, remembered, to_json
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ class GenericFamily(Family):
         template_kwargs: Mapping[str, Any] = NO_KWARGS,
     ) -> Prompt:
         """See `Family.prompt`. A template that refuses a system turn gets it as the beginning of the user's."""
-        turns = _plain_turns(normalise_messages(messages, self.arguments_as), normalise_tools(tools))
-        guard = Guard(markers, turns, template_kwargs)
+        turns = _plain_turns(normalise_messages(messages, self.arguments_as), prepare_tools(tools))
+        guard = Guard(markers, None, turns, template_kwargs)
         turns, kwargs = guard.over(turns), guard.over(template_kwargs)
         variables = {
             "messages": turns,
@@ -90,7 +90,7 @@ class GenericFamily(Family):
             return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
 
 
-def _plain_turns(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> list[dict[str, str]]:
+def _plain_turns(messages: list[dict[str, Any]], tools: PreparedTools | None) -> list[dict[str, str]]:
     turns: list[dict[str, str]] = []
     if tools:
         turns.append({"role": "system", "content": _describe(tools)})
@@ -103,7 +103,8 @@ def _plain_turns(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | N
     return turns
 
 
-def _describe(tools: list[dict[str, Any]]) -> str:
+@remembered
+def _describe(tools: Sequence[Tool]) -> str:
     functions = "\n".join(to_json(function) for function in function_tools(tools))
     return f"{_INTRODUCTION}\n{functions}\n\n{_INSTRUCTION}"
 

@@ -11,8 +11,10 @@ from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.python_call import PythonCall
 from chat_templates.render import ArgumentsAs, function_tools
+from chat_templates.tools import remembered
 
 
+@remembered
 def printed(tools: Sequence[Mapping[str, Any]]) -> str:
     """The bare functions as Python prints a list of them."""
     return str(function_tools(tools))

@@ -13,8 +13,10 @@ from chat_templates.formats import OutputFormat
 from chat_templates.forms.answer_object import AnswerObject
 from chat_templates.readers.python_scanner import PythonScanner
 from chat_templates.render import ArgumentsAs, function_tools
+from chat_templates.tools import remembered
 
 
+@remembered
 def flattened(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The functions with their properties as `parameters`; a required property says so itself.
 

@@ -6,10 +6,12 @@ and the logits of an answer's first token are where it shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
 
 from server.engine.sampling.constraint import Constraint
 from server.engine.types import Decision, Vocabulary
+
+REMEMBERED = 64  # tool sets whose tokens are kept
 
 
 class DecisionTokens:
@@ -21,12 +23,17 @@ class DecisionTokens:
             self._ids.setdefault(piece, []).append(token)
         self._blank = frozenset(t for piece, ids in self._ids.items() if piece and not piece.strip() for t in ids)
         self._reopens = frozenset(self._ids.get((thought_end or "").encode(), ()))
+        self._beginning_with = functools.lru_cache(REMEMBERED)(self._find)
 
-    def decision(self, beginnings: Iterable[str], offset: float, commitment: Constraint | None = None) -> Decision:
+    def decision(self, beginnings: tuple[str, ...], offset: float, commitment: Constraint | None = None) -> Decision:
         """`offset` for every token with which one of the texts may begin: those whose bytes a text starts with."""
+        tokens = self._beginning_with(beginnings)
+        return Decision(tokens, offset, passes=self._blank, reopens=self._reopens, commitment=commitment)
+
+    def _find(self, beginnings: tuple[str, ...]) -> tuple[int, ...]:
         tokens: set[int] = set()
         for text in beginnings:
             data = text.encode()
             for n in range(1, len(data) + 1):
                 tokens.update(self._ids.get(data[:n], ()))
-        return Decision(tuple(sorted(tokens)), offset, passes=self._blank, reopens=self._reopens, commitment=commitment)
+        return tuple(sorted(tokens))

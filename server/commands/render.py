@@ -15,7 +15,7 @@ from server.commands.options import FAMILY
 from server.errors import RequestError, StartupError
 
 if TYPE_CHECKING:
-    from server.chat.service import ChatRequest
+    from server.chat.request import ChatRequest
 
 _ANY_TOKEN = 1 << 31  # without a model, token ids have no other bound
 
@@ -27,11 +27,12 @@ def render(
     grammar: Annotated[bool, typer.Option("--grammar", help="Print the grammar of the answer instead.")] = False,
 ) -> None:
     """Print the exact prompt that a request becomes, or the grammar that its answer is held to."""
-    from server.chat.enforced_schemas import enforce_request  # noqa: PLC0415 -- so does this
-    from server.chat.service import render_prompt, write_grammar  # noqa: PLC0415 -- it brings the engine
+    from server.chat.grammar import write_grammar  # noqa: PLC0415 -- it brings the engine
+    from server.chat.render import render_prompt, shown_tools  # noqa: PLC0415 -- so does this
+    from server.chat.schemas.enforced import enforce_request  # noqa: PLC0415 -- so does this
 
     chosen, request = family_named(family), _request(file)
-    prompt = render_prompt(request, chosen, chosen.prompt).text
+    prompt = render_prompt(request, shown_tools(request, chosen), chosen, chosen.prompt).text
     schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
     text = write_grammar(request, chosen, schemas) if grammar else prompt
     if text is None:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chat_templates import get_family
-from server.chat.enforced_schemas import enforce_request
+from server.chat.schemas.enforced import enforce_request
 from server.engine.sampling.constraint import GrammarCompiler, GrammarError
 from server.llama.model import Model
 

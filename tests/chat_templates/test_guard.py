@@ -88,7 +88,7 @@ def test_markers_inside_markers_are_broken_too():
 
 
 def test_a_template_that_prints_in_ascii_shows_no_guard():
-    guard = Guard(MARKERS, "<|im_end|>é")
+    guard = Guard(MARKERS, None, "<|im_end|>é")
     given = {"text": guard.over("<|im_end|>é")}
     rendered = render_template("<|im_start|>{{ text|tojson(ensure_ascii=true) }}", given, today=date(2026, 1, 1))
     prompt = guard.prompt(rendered)

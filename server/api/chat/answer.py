@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server.chat.schema_warning import SchemaWarning
-    from server.chat.service import ChatDelta, ChatResult, ToolCallDelta
+    from server.chat.request import ChatDelta, ChatResult, ToolCallDelta
+    from server.chat.schemas.warning import SchemaWarning
     from server.engine.types import GenerationUsage
 
 

@@ -12,7 +12,7 @@ from server.api.chat.messages import read_messages
 from server.api.chat.sampling import read_sampling
 from server.api.chat.schemas import one_of
 from server.api.chat.tools import Choice, read_tool_choice, read_tools, strict_names
-from server.chat.service import ChatRequest
+from server.chat.request import ChatRequest
 from server.engine.types import ServiceTerms
 from server.errors import RequestError
 

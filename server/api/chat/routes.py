@@ -21,14 +21,14 @@ from server.api.chat.schemas import read_request
 from server.api.connection import while_connected
 from server.api.sse import EventStream
 from server.api.terms import read_terms
-from server.chat.service import fold
+from server.chat.answer import fold
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from server.api.state import ServedModel, ServingState
-    from server.chat.service import ChatDelta, ChatRequest
+    from server.chat.request import ChatDelta, ChatRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ enforced is degraded alone, and never silently; `strict` asks for a refusal inst
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from chat_templates.schema.enforcement import (
     enforce_arguments,
 )
 from chat_templates.schema.limits import SchemaLimitError
-from server.chat.schema_warning import SchemaWarning
+from server.chat.schemas.warning import SchemaWarning
 from server.errors import RequestError
 
 # MCP servers are known to send 100 KB of tool schemas; descriptions count here, and in no grammar.
@@ -101,6 +100,17 @@ class EnforcedSchemas:
         return {**tool, "function": {**function, "parameters": enforced}}
 
 
+def check_size(n_chars: int) -> None:
+    """Raises `RequestError` if a request's tools and response format have too many characters, as JSON."""
+    if n_chars > MAX_SCHEMA_CHARS:
+        raise RequestError(
+            f"The tools and the response format have {n_chars} characters; the limit is {MAX_SCHEMA_CHARS}. "
+            f"Offer fewer tools or smaller schemas.",
+            param="tools",
+            code="invalid_function_parameters",
+        )
+
+
 def enforce_request(
     tools: Sequence[Mapping[str, Any]],
     tool_choice: str | Mapping[str, Any],
@@ -111,14 +121,6 @@ def enforce_request(
 
     Raises `RequestError` for schemas beyond the limits, and for strict ones that cannot be enforced.
     """
-    n_chars = len(json.dumps([list(tools), response_format]))
-    if n_chars > MAX_SCHEMA_CHARS:
-        raise RequestError(
-            f"The tools and the response format have {n_chars} characters; the limit is {MAX_SCHEMA_CHARS}. "
-            f"Offer fewer tools or smaller schemas.",
-            param="tools",
-            code="invalid_function_parameters",
-        )
     enforced = {}
     for i, tool in enumerate(tools):
         function = tool.get("function")

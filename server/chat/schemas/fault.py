@@ -12,7 +12,7 @@ from typing import Any
 
 from chat_templates.schema.dialect import parts
 from chat_templates.schema.parameters import arguments_schema
-from server.chat.enforced_schemas import EnforcedSchema, EnforcedSchemas
+from server.chat.schemas.enforced import EnforcedSchema, EnforcedSchemas
 from server.engine.sampling.constraint import GrammarError
 from server.errors import RequestError
 

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from server.chat.enforced_schemas import EnforcedSchema, EnforcedSchemas
-from server.chat.schema_warning import SchemaWarning, WarningType
-from server.chat.validation import ValidationLimitError, violations
+from server.chat.schemas.enforced import EnforcedSchema, EnforcedSchemas
+from server.chat.schemas.validation import ValidationLimitError, violations
+from server.chat.schemas.warning import SchemaWarning, WarningType
 
 
 @dataclass(slots=True)

@@ -49,8 +49,8 @@ def test_plain_stretches_are_text_and_all_else_is_not():
     text = "<|im_start|>a<|im_end|>b<|im_end|>"
     plain = Prompt(text, ((12, 24),))
     expected = [start, *b"a<|im_end|>b", end]
-    assert tokenize_prompt(vocabulary, plain, param="messages") == expected
-    assert tokenize_prompt(vocabulary, Prompt(text), param="messages") == [start, *b"a", end, *b"b", end]
+    assert tokenize_prompt(vocabulary, plain, param="messages") == tuple(expected)
+    assert tokenize_prompt(vocabulary, Prompt(text), param="messages") == (start, *b"a", end, *b"b", end)
 
 
 def test_the_beginning_comes_once_and_a_callers_own_is_none():
@@ -61,7 +61,7 @@ def test_the_beginning_comes_once_and_a_callers_own_is_none():
         (Prompt("<|im_start|>x"), [start, *b"x"]),
         (Prompt("<|im_start|>x", ((0, 13),)), [start, *b"<|im_start|>x"]),
     ):
-        assert tokenize_prompt(vocabulary, prompt, param="prompt") == expected
+        assert tokenize_prompt(vocabulary, prompt, param="prompt") == tuple(expected)
 
 
 @pytest.fixture(scope="module", params=["llama-bpe", "qwen2", "llama-spm"])
@@ -94,4 +94,4 @@ def test_a_prompt_without_markers_of_the_callers_has_the_tokens_of_its_text(fami
     family, markers = get_family(family_id), Markers(vocabulary.special)
     prompt = family.prompt(*conversation("a < b | c > [d] 世界"), markers=markers)
     expected = tokenize_prompt(vocabulary, Prompt(family.render(*conversation("a < b | c > [d] 世界"))), param="x")
-    assert tokenize_prompt(vocabulary, prompt, param="messages") == expected
+    assert tokenize_prompt(vocabulary, prompt, param="messages") == tuple(expected)

@@ -11,7 +11,9 @@ from fake_runner import FakeRunner
 from golden_cases import tools_named
 
 from chat_templates import get_family
-from server.chat.service import ChatRequest, ChatService, fold
+from server.chat.answer import fold
+from server.chat.request import ChatRequest
+from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine
 from server.engine.types import SamplingParams
 from server.errors import RequestError

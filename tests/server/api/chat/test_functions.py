@@ -8,7 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from scripted_chat import CALLS, TEXT
 
-from server.chat.service import ChatDelta
+from server.chat.request import ChatDelta
 from server.errors import RequestError
 
 WEATHER = {"name": "get_weather", "description": "Weather", "parameters": {"type": "object"}}

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from scripted_chat import CALLS, TEXT, USAGE
 
 from server.api.chat.schemas import IGNORED
-from server.chat.schema_warning import SchemaWarning
-from server.chat.service import ChatDelta
+from server.chat.request import ChatDelta
+from server.chat.schemas.warning import SchemaWarning
 from server.engine.types import SamplingParams
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}

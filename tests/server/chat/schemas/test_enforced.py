@@ -11,10 +11,12 @@ from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 
 from chat_templates import get_family
-from server.chat.enforced_schemas import MAX_SCHEMA_CHARS, enforce_request
-from server.chat.schema_warning import SchemaWarning
-from server.chat.service import ChatRequest, ChatService, fold
-from server.chat.unenforced import Unenforced
+from server.chat.answer import fold
+from server.chat.request import ChatRequest
+from server.chat.schemas.enforced import MAX_SCHEMA_CHARS, enforce_request
+from server.chat.schemas.unenforced import Unenforced
+from server.chat.schemas.warning import SchemaWarning
+from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine
 from server.engine.types import SamplingParams
 from server.errors import ConstraintError, RequestError

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from server.chat.validation import MAX_VIOLATIONS, ValidationLimitError, violations
+from server.chat.schemas.validation import MAX_VIOLATIONS, ValidationLimitError, violations
 
 SCHEMAS = st.sampled_from(
     [

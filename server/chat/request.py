@@ -1,0 +1,90 @@
+"""What travels between a dialect and the chat service: one request, and the deltas or the whole of its answer.
+
+Data alone. JSON values are as the client sent them, in OpenAI's shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from server.chat.schemas.warning import SchemaWarning
+from server.engine.types import GenerationUsage, SamplingParams, ServiceTerms
+
+ChatFinishReason = Literal["stop", "length", "tool_calls"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One chat turn to answer, already validated in form. JSON values as the client sent them (OpenAI's shapes).
+
+    `tool_choice` is "none", "auto", "required" or `{"type": "function", "function": {"name": …}}`. `allowed_tools`
+    are the names that may be called, None for all; the model is shown every tool whatever they are.
+    `response_format` is None, `{"type": "text"}`, `{"type": "json_object"}` or
+    `{"type": "json_schema", "json_schema": {"name": …, "schema": …, "strict": …}}`. `strict_tools` are the names of the
+    tools whose schema must be enforced, or the request refused. `call_bias` is added to the logits of the tokens with
+    which a call begins, where an answer may be one or not (None: the service's own). `template_kwargs` are variables
+    of the model's chat template; without `thinks` those that keep it from thinking are among them, if it has any.
+    """
+
+    messages: tuple[Mapping[str, Any], ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str | Mapping[str, Any] = "auto"
+    parallel_tool_calls: bool = True
+    response_format: Mapping[str, Any] | None = None
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    allowed_tools: frozenset[str] | None = None
+    strict_tools: frozenset[str] = frozenset()
+    call_bias: float | None = None
+    terms: ServiceTerms = field(default_factory=ServiceTerms)
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    thinks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call. `id` and `name` come once, in the call's first delta, with empty `arguments`."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDelta:
+    """A piece of an answer: exactly one of content, reasoning and tool_call, or the end.
+
+    The end has finish_reason and usage, and `warnings` about schemas that the answer was not held to.
+    """
+
+    content: str | None = None
+    reasoning: str | None = None
+    tool_call: ToolCallDelta | None = None
+    finish_reason: ChatFinishReason | None = None
+    usage: GenerationUsage | None = None
+    warnings: tuple[SchemaWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallResult:
+    """A whole tool call; `arguments` is the JSON text as generated."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResult:
+    """A whole answer. `content` is None when there was no text besides white space."""
+
+    content: str | None
+    reasoning: str | None
+    tool_calls: tuple[ToolCallResult, ...]
+    finish_reason: ChatFinishReason
+    usage: GenerationUsage
+    warnings: tuple[SchemaWarning, ...] = ()

@@ -1,0 +1,134 @@
+"""What a request's tools and its choice among them come to: enforced schemas, a compiled grammar, prepared tools.
+
+Knows families, schemas and a function that compiles; no message and no token. All of it depends on
+(tools, choice, allowed, parallel, format, strict) alone, which an agent sends again with every turn: fifty tools take
+sixty milliseconds of Python the first time and half a one after that. The law: what comes out of the cache is what
+would be made without it, and nobody changes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from chat_templates import Family
+from server.chat.grammar import callable_tools, write_grammar
+from server.chat.render import shown_tools
+from server.chat.schemas.enforced import EnforcedSchemas, check_size, enforce_request
+from server.chat.schemas.fault import without_faults
+from server.engine.sampling.constraint import Constraint, GrammarError
+from server.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from chat_templates import OutputParser
+    from chat_templates.tools import PreparedTools
+    from server.chat.request import ChatRequest
+
+# A server sees few tool sets at a time; a large one takes some ten megabytes with its grammar.
+MAX_SETS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSet:
+    """`key` tells it from others. `shown` are the tools as the family's template reads them, None if it shows none.
+
+    `constraint` is to be forked by who uses it; None lets the model write anything. `parser` makes a fresh one.
+    """
+
+    key: str
+    shown: PreparedTools | None
+    schemas: EnforcedSchemas
+    constraint: Constraint | None
+    parser: Callable[[], OutputParser]
+
+
+class ToolSets:
+    """Makes tool sets for one model of one family, and keeps the last ones. Thread-safe.
+
+    `special_tokens` are the family's markers that the vocabulary holds as single tokens; `compile_grammar` raises
+    `GrammarError`.
+    """
+
+    def __init__(
+        self, family: Family, special_tokens: Collection[str], compile_grammar: Callable[[str], Constraint]
+    ) -> None:
+        self._family = family
+        self._special_tokens = special_tokens
+        self._compile_grammar = compile_grammar
+        self._sets: OrderedDict[str, ToolSet] = OrderedDict()
+        self._commitments: dict[str, Constraint | None] = {}
+        self._lock = Lock()
+
+    def of(self, request: ChatRequest) -> ToolSet:
+        """The request's tool set. Raises `RequestError` for tools and schemas that cannot be used."""
+        key = _key(request)
+        with self._lock:
+            known = self._sets.get(key)
+            if known is not None:
+                self._sets.move_to_end(key)
+                return known
+        made = self._make(key, request)
+        with self._lock:
+            self._sets[key] = made
+            while len(self._sets) > MAX_SETS:
+                oldest, _ = self._sets.popitem(last=False)
+                self._commitments.pop(oldest, None)
+        return made
+
+    def commitment(self, request: ChatRequest, tool_set: ToolSet) -> Constraint | None:
+        """The constraint of the same request under `required`: what an answer is held to that began as a call."""
+        with self._lock:
+            if tool_set.key in self._commitments:
+                return self._commitments[tool_set.key]
+        required = replace(request, tool_choice="required", response_format=None)
+        made = self._compile(required, replace(tool_set.schemas, response=None))
+        with self._lock:
+            if tool_set.key in self._sets:
+                self._commitments[tool_set.key] = made
+        return made
+
+    def _make(self, key: str, request: ChatRequest) -> ToolSet:
+        shown = shown_tools(request, self._family)
+        schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
+        constraint, schemas = self._constraint(request, schemas)
+        tools = callable_tools(request)
+        return ToolSet(key, shown, schemas, constraint, self._family.parsers(tools))
+
+    def _constraint(self, request: ChatRequest, schemas: EnforcedSchemas) -> tuple[Constraint | None, EnforcedSchemas]:
+        """The constraint of an answer, and the schemas as it enforces them: fewer than given if some do not compile."""
+        try:
+            return self._compile(request, schemas), schemas
+        except GrammarError as error:
+            fewer = without_faults(schemas, error, self._compile_grammar)
+        try:
+            return self._compile(request, fewer), fewer
+        except GrammarError as error:
+            raise RequestError(
+                f"The schemas of this request cannot be enforced together: {error.message}", param="tools"
+            ) from error
+
+    def _compile(self, request: ChatRequest, schemas: EnforcedSchemas) -> Constraint | None:
+        grammar = write_grammar(request, self._family, schemas, special_tokens=self._special_tokens)
+        return None if grammar is None else self._compile_grammar(grammar)
+
+
+def _key(request: ChatRequest) -> str:
+    choice, allowed = request.tool_choice, request.allowed_tools
+    parts: list[Any] = [
+        list(request.tools),
+        choice if isinstance(choice, str) else dict(choice),
+        None if allowed is None else sorted(allowed),
+        request.parallel_tool_calls,
+        request.response_format,
+        sorted(request.strict_tools),
+    ]
+    text = json.dumps(parts, ensure_ascii=False)
+    check_size(len(text))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
