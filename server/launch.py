@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
     from server.engine.kv_cache.prefix_store import PrefixStore
-    from server.engine.types import Vocabulary
+    from server.engine.vocabulary import Vocabulary
     from server.llama.context import Context
     from server.llama.model import Model
     from server.machine.tuning import Setting

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 
+from server.engine.decision import Decision
 from server.engine.sampling.constraint import Constraint
-from server.engine.types import Decision, Vocabulary
+from server.engine.vocabulary import Vocabulary
 
 REMEMBERED = 64  # tool sets whose tokens are kept
 

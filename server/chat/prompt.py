@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from chat_templates import Prompt
     from server.chat.stable_prefix import Beginning
-    from server.engine.types import Vocabulary
+    from server.engine.vocabulary import Vocabulary
 
 
 def tokenize_prompt(

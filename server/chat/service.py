@@ -22,7 +22,8 @@ from server.chat.request import ChatDelta, ChatRequest
 from server.chat.stable_prefix import Beginning, StablePrefix
 from server.chat.tool_sets import ToolSet, ToolSets
 from server.engine.async_engine import AsyncEngine
-from server.engine.types import Decision, GenerationRequest
+from server.engine.decision import Decision
+from server.engine.types import GenerationRequest
 from server.errors import RequestError
 
 _ANY_TOOL = {"name": "look_up", "parameters": {"type": "object", "properties": {"what": {"type": "string"}}}}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from chat_templates import Markers
-    from server.engine.types import Vocabulary
+    from server.engine.vocabulary import Vocabulary
 
     Messages = Sequence[Mapping[str, Any]]
 

@@ -64,6 +64,7 @@ class ToolSets:
         self._compile_grammar = compile_grammar
         self._sets: OrderedDict[str, ToolSet] = OrderedDict()
         self._commitments: dict[str, Constraint | None] = {}
+        self._making: dict[str, Lock] = {}
         self._lock = Lock()
 
     def of(self, request: ChatRequest) -> ToolSet:
@@ -74,12 +75,15 @@ class ToolSets:
             if known is not None:
                 self._sets.move_to_end(key)
                 return known
-        made = self._make(key, request)
-        with self._lock:
-            self._sets[key] = made
-            while len(self._sets) > MAX_SETS:
-                oldest, _ = self._sets.popitem(last=False)
-                self._commitments.pop(oldest, None)
+            turn = self._making.setdefault(key, Lock())
+        with turn:  # several clients of one agent arrive together: one of them compiles
+            try:
+                known = self._sets.get(key)
+                made = self._make(key, request) if known is None else known
+                with self._lock:
+                    self._keep(key, made)
+            finally:
+                self._making.pop(key, None)
         return made
 
     def commitment(self, request: ChatRequest, tool_set: ToolSet) -> Constraint | None:
@@ -93,6 +97,12 @@ class ToolSets:
             if tool_set.key in self._sets:
                 self._commitments[tool_set.key] = made
         return made
+
+    def _keep(self, key: str, made: ToolSet) -> None:
+        self._sets[key] = made
+        while len(self._sets) > MAX_SETS:
+            oldest, _ = self._sets.popitem(last=False)
+            self._commitments.pop(oldest, None)
 
     def _make(self, key: str, request: ChatRequest) -> ToolSet:
         shown = shown_tools(request, self._family)

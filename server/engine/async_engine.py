@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from server.engine.metrics import EngineMetrics
     from server.engine.runner import Runner
     from server.engine.sampling.constraint import Constraint
-    from server.engine.types import GenerationRequest, Vocabulary
+    from server.engine.types import GenerationRequest
+    from server.engine.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class AsyncEngine:
         return snapshot
 
     def compile(self, lark: str) -> Constraint:
-        """A fresh constraint for a grammar, from a cache where possible. Raises `GrammarError`."""
+        """A constraint at its grammar's beginning; requests fork it. For any thread. Raises `GrammarError`."""
         return self._compiler.compile(lark)
 
     def submit(self, request: GenerationRequest) -> Generation:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from server.engine.kv_cache.prefix_store import PrefixStore
     from server.engine.runner import Runner
-    from server.engine.types import GenerationRequest, Vocabulary
+    from server.engine.types import GenerationRequest
+    from server.engine.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

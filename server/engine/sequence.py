@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from server.engine.decision import OpenDecision
 from server.engine.detokenizer import Detokenizer
 from server.engine.sampling.sampler import Sampler
 from server.engine.types import GenerationUsage
@@ -44,6 +45,7 @@ class Sequence:
         "_buffer",
         "constraint",
         "deadline",
+        "decision",
         "detokenizer",
         "id",
         "is_cancelled",
@@ -78,7 +80,8 @@ class Sequence:
         self._buffer[: self.n_prompt] = request.tokens
         # The request may be submitted again: its constraint stays where it is.
         self.constraint = None if request.constraint is None else request.constraint.fork()
-        self.sampler = Sampler(request.sampling, self.tokens, request.decision)
+        self.sampler = Sampler(request.sampling, self.tokens)
+        self.decision = OpenDecision(request.decision)
         self.detokenizer = Detokenizer(request.stop)
         self.phase = Phase.WAITING
         self.is_cancelled = False
@@ -131,22 +134,18 @@ class Sequence:
         self._buffer[self.n_tokens : n] = tokens
         self.n_tokens = n
         self.sampler.record(tokens)
+        self.decision.record(tokens)
 
     def choose(self, logits: NDArray[np.float32]) -> int:
         """The next token for `logits`, shape `[n_vocab]`. Where it decides what the answer is, the constraint changes.
 
         Raises as `Sampler.sample` does.
         """
-        token = self.sampler.sample(logits, self.constraint)
-        commitment = self.sampler.commitment(token)
+        token = self.sampler.sample(logits, self.constraint, self.decision)
+        commitment = self.decision.commit(token, self.tokens[self.n_prompt :].tolist())
         if commitment is None:
             return token
-        self.constraint = commitment.fork()
-        generated = self.tokens[self.n_prompt :].tolist()
-        if self.constraint.n_valid(generated) == len(generated):
-            for each in generated:
-                self.constraint.accept(each)
-        self.sampler.close_decision()
+        self.constraint = commitment
         return self.sampler.sample(logits, self.constraint)
 
     def take_text(self) -> str:

@@ -5,45 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from server.engine.decision import Decision
     from server.engine.sampling.constraint import Constraint
-
-
-class Vocabulary(Protocol):
-    """A model's tokens. Implemented by `server.llama.vocabulary.Vocabulary` and by the tests' byte tokenizer."""
-
-    @property
-    def pieces(self) -> Sequence[bytes]:
-        """The bytes of each token id, markers and control tokens visible, pieces of any length."""
-        ...
-
-    @property
-    def special(self) -> Mapping[str, int]:
-        """Token ids of the control tokens and user-defined markers by their text, `<tool_call>` for example."""
-        ...
-
-    @property
-    def eog(self) -> frozenset[int]:
-        """The ids that end a generation."""
-        ...
-
-    @property
-    def eos(self) -> int:
-        """The id written to end a text; a member of `eog`."""
-        ...
-
-    @property
-    def bos(self) -> str | None:
-        """The text of the token to put in front of every prompt, or None if the model wants none."""
-        ...
-
-    def tokenize(self, text: bytes, *, parse_special: bool) -> list[int]:
-        """Token ids of UTF-8 text, nothing added. With `parse_special` marker texts become their tokens."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +31,6 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     seed: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Which way an answer goes is decided by its first token of weight; this makes some of those likelier.
-
-    `offset` is added to the logits of `tokens` at the beginning of the answer, after tokens of `passes` (white space)
-    for as long as only they came, and again after one of `reopens` (the end of a thought).
-
-    With a `commitment`, choosing one of `tokens` there commits: the answer goes on under that constraint, and the token
-    itself is chosen again under it. It follows the tokens before the decision if it allows them, else it begins here.
-    """
-
-    tokens: tuple[int, ...]
-    offset: float
-    passes: frozenset[int] = frozenset()
-    reopens: frozenset[int] = frozenset()
-    commitment: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A model's vocabulary: every piece as bytes in a table built once, and the model's own tokenizer.
 
-Satisfies `server.engine.types.Vocabulary` in form without importing it. Thread-safe: requests are tokenized
+Satisfies `server.engine.vocabulary.Vocabulary` in form without importing it. Thread-safe: requests are tokenized
 on other threads than the one that decodes, so a call and the model's closing exclude each other by a lock.
 """
 

@@ -8,8 +8,6 @@ llguidance's matchers never raise: their error is asked for here and becomes `Gr
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import llguidance
@@ -20,10 +18,8 @@ from server.errors import ConstraintError, EngineError, RequestError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from server.engine.types import Vocabulary
+    from server.engine.vocabulary import Vocabulary
 
-# A tools prompt is used by many requests; a server sees few of them at a time.
-CACHED_GRAMMARS = 64
 # llguidance checks its own limits late: 3 MB of alternatives take 39 s to be refused, 540 KB compile in 1.9 s.
 # MCP servers are known to send 100 KB of tool schemas.
 MAX_GRAMMAR_CHARS = 512 * 1024
@@ -67,22 +63,10 @@ class GrammarCompiler:
             max_lexer_states=100_000,
             verbose_errors=False,  # the grammar holds the client's schema, which does not belong in logs
         )
-        self._cache: OrderedDict[str, Any] = OrderedDict()
-        self._lock = Lock()
 
     def compile(self, lark: str) -> Constraint:
-        """A fresh constraint for a grammar; compiled grammars are cached. Raises `GrammarError`."""
-        with self._lock:
-            matcher = self._cache.get(lark)
-            if matcher is not None:
-                self._cache.move_to_end(lark)
-        if matcher is None:
-            matcher = self._build(lark)
-            with self._lock:
-                self._cache[lark] = matcher
-                if len(self._cache) > CACHED_GRAMMARS:
-                    self._cache.popitem(last=False)
-        return Constraint(matcher, self._n_vocab, self._end).fork()
+        """A constraint for a grammar, at its beginning; fork it to use it again. Raises `GrammarError`."""
+        return Constraint(self._build(lark), self._n_vocab, self._end)
 
     def _build(self, lark: str) -> Any:
         if len(lark) > MAX_GRAMMAR_CHARS:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from server.engine.sampling.constraint import Constraint
-    from server.engine.types import Decision, SamplingParams
+    from server.engine.decision import OpenDecision
+    from server.engine.types import SamplingParams
 
 # llama.cpp's default window of the repetition penalty (penalty_last_n).
 REPETITION_WINDOW = 64
@@ -53,13 +53,10 @@ class Mask(Protocol):
 class Sampler:
     """Chooses the tokens of one sequence. `prompt` is what the repetition penalty sees before the first token.
 
-    Mutates its random generator, its counts and whether the `decision` is open, nothing else: the same seed and the
-    same tokens give the same choices.
+    Mutates its random generator and its counts, nothing else: the same seed and the same tokens give the same choices.
     """
 
-    def __init__(self, params: SamplingParams, prompt: NDArray[np.int32], decision: Decision | None = None) -> None:
-        self._decision = decision
-        self._is_deciding = decision is not None
+    def __init__(self, params: SamplingParams, prompt: NDArray[np.int32]) -> None:
         self._params = params
         self._rng = np.random.Generator(np.random.PCG64(params.seed))
         self._counts: dict[int, int] = {}
@@ -74,27 +71,15 @@ class Sampler:
         for token in tokens:
             self._counts[token] = self._counts.get(token, 0) + 1
             self._seen.add(token)
-            if self._decision is not None:
-                passes = self._is_deciding and token in self._decision.passes
-                self._is_deciding = passes or token in self._decision.reopens
 
-    def commitment(self, token: int) -> Constraint | None:
-        """What choosing this token commits the answer to, None for nothing."""
-        if not self._is_deciding or self._decision is None or token not in self._decision.tokens:
-            return None
-        return self._decision.commitment
-
-    def close_decision(self) -> None:
-        """The decision is taken: nothing is offset from now on."""
-        self._decision = None
-        self._is_deciding = False
-
-    def sample(self, logits: NDArray[np.float32], constraint: Mask | None) -> int:
-        """The next token for `logits`, shape `[n_vocab]`, which are not changed.
+    def sample(self, logits: NDArray[np.float32], constraint: Mask | None, decision: OpenDecision | None = None) -> int:
+        """The next token for `logits`, shape `[n_vocab]`, which are not changed. An open `decision` offsets some.
 
         Raises `EngineError` if the logits are not numbers or the constraint allows no token.
         """
         row = self._penalised(logits)
+        if decision is not None:
+            row = decision.apply(row)
         best = int(row.argmax())
         if not np.isfinite(row[best]):
             raise EngineError("the model's output is not finite: the file may be damaged")
@@ -115,7 +100,7 @@ class Sampler:
         presence, frequency = params.presence_penalty, params.frequency_penalty
         wants_counts = bool(self._counts) and (presence != 0.0 or frequency != 0.0)
         wants_seen = bool(self._seen) and params.repetition_penalty != 1.0
-        if not (wants_counts or wants_seen or len(self._bias_ids) or self._is_deciding):
+        if not (wants_counts or wants_seen or len(self._bias_ids)):
             return logits
         row = logits.copy()
         if wants_seen:
@@ -128,9 +113,6 @@ class Sampler:
             counts = np.fromiter(self._counts.values(), dtype=np.float32)
             row[ids] -= np.float32(presence) + np.float32(frequency) * counts
         row[self._bias_ids] += self._biases
-        if self._is_deciding:
-            assert self._decision is not None
-            row[list(self._decision.tokens)] += np.float32(self._decision.offset)
         return row
 
     def _draw(self, ids: NDArray[np.intp] | None, values: NDArray[np.float32]) -> int:

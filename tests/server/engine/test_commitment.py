@@ -8,9 +8,10 @@ import numpy as np
 from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 
+from server.engine.decision import Decision
 from server.engine.engine import Engine
 from server.engine.sampling.constraint import GrammarCompiler
-from server.engine.types import Decision, GenerationRequest, SamplingParams
+from server.engine.types import GenerationRequest, SamplingParams
 
 VOCABULARY = ByteVocabulary()
 COMPILER = GrammarCompiler(VOCABULARY)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from byte_vocabulary import ByteVocabulary
 
-from server.engine.sampling.constraint import CACHED_GRAMMARS, Constraint, GrammarCompiler, GrammarError
+from server.engine.sampling.constraint import Constraint, GrammarCompiler, GrammarError
 from server.errors import EngineError
 
 VOCABULARY = ByteVocabulary()
@@ -143,15 +143,11 @@ def test_a_pathological_grammar_is_refused_quickly(compiler: GrammarCompiler, la
     assert time.monotonic() - started < 2.0
 
 
-def test_threads_compile_more_grammars_than_the_cache_holds(compiler: GrammarCompiler) -> None:
+def test_threads_compile_at_the_same_time(compiler: GrammarCompiler) -> None:
     failures: list[int] = []
 
     def compile_all() -> None:
-        failures.extend(
-            n
-            for n in range(CACHED_GRAMMARS + 20)
-            if bytes(compiler.compile(f'start: "n{n}"').forced()) != f"n{n}".encode()
-        )
+        failures.extend(n for n in range(80) if bytes(compiler.compile(f'start: "n{n}"').forced()) != f"n{n}".encode())
 
     threads = [threading.Thread(target=compile_all) for _ in range(3)]
     for thread in threads:

@@ -4,8 +4,9 @@ import numpy as np
 from byte_vocabulary import ByteVocabulary
 
 from server.chat.decision import DecisionTokens
+from server.engine.decision import Decision, OpenDecision
 from server.engine.sampling.sampler import Sampler
-from server.engine.types import Decision, SamplingParams
+from server.engine.types import SamplingParams
 
 VOCABULARY = ByteVocabulary()
 GREEDY = SamplingParams(temperature=0.0)
@@ -24,26 +25,26 @@ def test_the_tokens_of_a_decision_are_those_that_a_call_may_begin_with():
 def test_an_offset_turns_the_first_token_and_no_later_one():
     logits = np.zeros(len(VOCABULARY.pieces), dtype=np.float32)
     logits[ord("A")] = 3.0
-    sampler = Sampler(GREEDY, NOTHING, decision("{"))
-    assert sampler.sample(logits, None) == ord("{")
-    sampler.record([ord("{")])
-    assert sampler.sample(logits, None) == ord("A")
+    sampler, one = Sampler(GREEDY, NOTHING), OpenDecision(decision("{"))
+    assert sampler.sample(logits, None, one) == ord("{")
+    one.record([ord("{")])
+    assert sampler.sample(logits, None, one) == ord("A")
     assert logits[ord("{")] == 0.0
 
 
 def test_white_space_and_the_end_of_a_thought_leave_the_decision_open():
     logits = np.zeros(len(VOCABULARY.pieces), dtype=np.float32)
     logits[ord("A")] = 3.0
-    sampler = Sampler(GREEDY, NOTHING, decision("{"))
-    sampler.record([ord("\n")])
-    assert sampler.sample(logits, None) == ord("{")
-    sampler.record([ord("A"), ord("\n")])
-    assert sampler.sample(logits, None) == ord("A")
-    sampler.record([VOCABULARY.special["</think>"], ord("\n")])
-    assert sampler.sample(logits, None) == ord("{")
+    sampler, one = Sampler(GREEDY, NOTHING), OpenDecision(decision("{"))
+    one.record([ord("\n")])
+    assert sampler.sample(logits, None, one) == ord("{")
+    one.record([ord("A"), ord("\n")])
+    assert sampler.sample(logits, None, one) == ord("A")
+    one.record([VOCABULARY.special["</think>"], ord("\n")])
+    assert sampler.sample(logits, None, one) == ord("{")
 
 
 def test_no_offset_leaves_the_logits_alone():
     logits = np.random.default_rng(1).normal(size=len(VOCABULARY.pieces)).astype(np.float32)
     without = Sampler(GREEDY, NOTHING).sample(logits, None)
-    assert Sampler(GREEDY, NOTHING, Decision((1, 2), 0.0)).sample(logits, None) == without
+    assert Sampler(GREEDY, NOTHING).sample(logits, None, OpenDecision(Decision((1, 2), 0.0))) == without
