@@ -36,6 +36,8 @@ class Config(BaseSettings):
     tokens are guessed ahead at most; it changes the speed and no text. `max_itl` is in milliseconds: how long other
     prompts may hold up a running stream. `request_timeout` and `drain_timeout` are in seconds; no requests time out at
     0. `flash_attn` "auto" is what was tuned, else llama.cpp's choice.
+    `model_names` says what clients may call the model: "any" name, "strict" its own ones alone; "auto" is any name
+    where no alias was given.
     `prefix_ram` and `prefix_disk` bound what is kept of tools and system prompts beyond the context.
     `api_key` is one key or several, separated by commas; empty means that everyone may ask. `chat_template` says whose
     template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the catalogue's
@@ -50,6 +52,7 @@ class Config(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     alias: str | None = None
+    model_names: Literal["auto", "any", "strict"] = "auto"
     family: str | None = None
     chat_template: Literal["family", "gguf"] = "family"
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
@@ -68,6 +71,11 @@ class Config(BaseSettings):
     drain_timeout: Annotated[float, Field(ge=0)] = 30.0
     cache_dir: Path | None = None
     verbose: bool = False
+
+    @property
+    def answers_to_any_name(self) -> bool:
+        """Whether a client may call the one model that is served whatever it was built with."""
+        return self.model_names == "any" or (self.model_names == "auto" and self.alias is None)
 
     @field_validator("api_key", mode="before")
     @classmethod

@@ -36,9 +36,10 @@ def no_gauges() -> Mapping[str, int]:
 class ServedModel:
     """A loaded model as the API sees it.
 
-    `names` are those that clients may use, the preferred one first. `n_vocab` bounds the ids of `logit_bias`.
-    `fingerprint` changes when the same seed may give another answer. `measurements` gives the engine's
-    counters by name at this moment, `degradations` those of schemas by keyword; see `server.api.system.metrics`.
+    `names` are the model's own, the preferred one first; clients may use any other if `answers_to_any_name`. `n_vocab`
+    bounds the ids of `logit_bias`. `fingerprint` changes when the same seed may give another answer. `measurements`
+    gives the engine's counters by name at this moment, `degradations` those of schemas by keyword; see
+    `server.api.system.metrics`.
     """
 
     chat: Chat
@@ -46,6 +47,7 @@ class ServedModel:
     names: tuple[str, ...]
     n_vocab: int
     fingerprint: str
+    answers_to_any_name: bool = False
     measurements: Callable[[], Mapping[str, float]] = no_gauges
     degradations: Callable[[], Mapping[str, int]] = no_gauges
 
@@ -103,7 +105,7 @@ class ServingState:
     def require_named(self, name: str) -> ServedModel:
         """The model that a client calls `name`. Raises `NotFoundError` if none is called so; see above."""
         model = self.require_ready()
-        if name not in model.names:
+        if name not in model.names and not model.answers_to_any_name:
             raise NotFoundError(
                 f"The model {name!r} does not exist here. This server has: {', '.join(model.names)}.",
                 param="model",

@@ -33,6 +33,10 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 8000]")] = None,
     alias: Annotated[str | None, typer.Option(help="One more name for the model, shown first.")] = None,
+    model_names: Annotated[
+        str | None,
+        typer.Option(help="Which names clients may use: any, strict, or auto, any without an alias. [default: auto]"),
+    ] = None,
     family: Annotated[str | None, typer.Option(help="Chat family, if the file's template does not tell.")] = None,
     chat_template: Annotated[
         str | None,
@@ -127,6 +131,7 @@ def run_server(config: Config) -> None:
                 loaded.names,
                 loaded.n_vocab,
                 loaded.fingerprint,
+                answers_to_any_name=config.answers_to_any_name,
                 measurements=loaded.measurements,
                 degradations=lambda: loaded.chat.degradations,
             )

@@ -66,6 +66,7 @@ def test_every_field_can_come_from_the_environment(monkeypatch):
         "max_body_size": "2MiB",
         "max_itl": "50",
         "flash_attn": "off",
+        "model_names": "strict",
     }
     for name in Config.model_fields:
         monkeypatch.setenv(f"FUNCTIONGATE_{name.upper()}", values.get(name, "5"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from server.api.ignored import Ignored
     from server.chat.request import ChatDelta, ChatResult, ToolCallDelta
     from server.chat.schemas.warning import SchemaWarning
     from server.engine.types import GenerationUsage
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AnswerHead:
-    """What every piece of one answer repeats. `created` is in seconds since 1970."""
+    """What every piece of one answer repeats, and what of its request was `ignored`, which its end tells.
+
+    `created` is in seconds since 1970.
+    """
 
     model: str
     created: int
     fingerprint: str
+    ignored: tuple[Ignored, ...] = ()
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
 
     def fields(self, kind: str) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def completion(head: AnswerHead, result: ChatResult) -> dict[str, Any]:
         "finish_reason": result.finish_reason,
     }
     whole = {**head.fields("chat.completion"), "choices": [choice], "usage": usage(result.usage)}
-    return _with_warnings(whole, result.warnings)
+    return _with_warnings(whole, (*head.ignored, *result.warnings))
 
 
 def usage(counts: GenerationUsage) -> dict[str, Any]:
@@ -107,7 +112,7 @@ class ChunkWriter:
         if delta.finish_reason is not None:
             is_empty = not (self._has_content or self._has_calls)
             last = self._chunk({"content": ""} if is_empty else {}, delta.finish_reason)
-            chunks.append(_with_warnings(last, delta.warnings))
+            chunks.append(_with_warnings(last, (*self._head.ignored, *delta.warnings)))
             if self._include_usage and delta.usage is not None:
                 head = self._head.fields("chat.completion.chunk")
                 chunks.append({**head, "choices": [], "usage": usage(delta.usage)})
@@ -131,7 +136,7 @@ class ChunkWriter:
         return {**chunk, "usage": None} if self._include_usage else chunk
 
 
-def _with_warnings(answer: dict[str, Any], warnings: Sequence[SchemaWarning]) -> dict[str, Any]:
+def _with_warnings(answer: dict[str, Any], warnings: Sequence[SchemaWarning | Ignored]) -> dict[str, Any]:
     """The answer and, if there are any, the warnings: an extension, which OpenAI's clients carry along unread."""
     return {**answer, "warnings": [warning.fields() for warning in warnings]} if warnings else answer
 

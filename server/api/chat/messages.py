@@ -10,25 +10,33 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from server.api.ignored import CALL, MESSAGE, PART, IgnoredParameters
 from server.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+# Parts of content as other APIs type them.
+_THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
+_TEXTS = frozenset({"input_text", "output_text"})
 
 # What answers carry and clients send back with their history. It says nothing to the model.
 _ECHOED = frozenset({"annotations", "audio", "parsed", "refusal"})
 
 
-def read_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+def read_messages(
+    messages: Sequence[Mapping[str, Any]], ignored: IgnoredParameters | None = None
+) -> tuple[dict[str, Any], ...]:
     """The messages in OpenAI's present shape, fields without a value left out.
 
+    What clients store with a message and send back is left out, and added to `ignored`: nobody can edit a history.
     Raises `RequestError` for no messages, an unknown role, a result without its call, and every shape that cannot be
     shown to a model as text. A call without its result is allowed.
     """
     if not messages:
         raise RequestError("messages is empty; send at least one.", param="messages", code="invalid_value")
-    history = _History()
-    return tuple(history.add(_message(message, f"messages[{i}]"), i) for i, message in enumerate(messages))
+    history, ignored = _History(), IgnoredParameters() if ignored is None else ignored
+    return tuple(history.add(_message(message, f"messages[{i}]", ignored), i) for i, message in enumerate(messages))
 
 
 class _History:
@@ -70,15 +78,58 @@ class _History:
         return {**message, "role": "tool", "tool_call_id": unanswered.popleft()}
 
 
-def _message(message: Mapping[str, Any], at: str) -> dict[str, Any]:
+def _message(message: Mapping[str, Any], at: str, ignored: IgnoredParameters) -> dict[str, Any]:
     role = message.get("role")
     reader = _READERS.get(role) if isinstance(role, str) else None
     if reader is None:
         raise _invalid(f"{at}.role", f"{role!r} is none of: {', '.join(_READERS)}")
-    given = {name: value for name, value in message.items() if value is not None}
-    if message.get("content", "") is None and "refusal" not in given and not _has_calls(given):
-        given["content"] = ""  # a result of nothing, or a turn that was left empty
+    given = _with_plain_thought({name: value for name, value in message.items() if value is not None}, at, ignored)
+    given = ignored.without(given, at, MESSAGE)
+    if isinstance(given.get("content"), list):
+        given["content"] = [part for j, part in _said(given["content"], f"{at}.content", ignored)]
+    if isinstance(given.get("tool_calls"), list):
+        calls = enumerate(given["tool_calls"])
+        given["tool_calls"] = [_plain_call(call, f"{at}.tool_calls[{j}]", ignored) for j, call in calls]
+    is_empty = message.get("content", "") is None or given.get("content") == [] or "reasoning_content" in given
+    if is_empty and not given.get("content") and "refusal" not in given and not _has_calls(given):
+        given["content"] = ""  # a result of nothing, a turn that was left empty, or one that was all thought
     return reader(given, at)
+
+
+def _plain_call(call: Any, at: str, ignored: IgnoredParameters) -> Any:
+    if not isinstance(call, dict):
+        return call
+    plain = ignored.without(call, at, CALL)
+    if isinstance(plain.get("function"), dict):
+        plain["function"] = ignored.without(plain["function"], f"{at}.function", CALL)
+    return plain
+
+
+def _with_plain_thought(message: dict[str, Any], at: str, ignored: IgnoredParameters) -> dict[str, Any]:
+    """An assistant's thought under the one name that families know; other servers call it otherwise."""
+    for name in ("reasoning", "thinking"):
+        thought = message.get(name)
+        if thought is None or message["role"] != "assistant":
+            continue
+        rest = {key: value for key, value in message.items() if key != name}
+        if isinstance(thought, str) and "reasoning_content" not in rest:
+            message = {**rest, "reasoning_content": thought}
+        else:
+            ignored.add(f"{at}.{name}", "it says nothing to the model")
+            message = rest
+    return message
+
+
+def _said(parts: Sequence[Any], at: str, ignored: IgnoredParameters) -> Iterator[tuple[int, Any]]:
+    """The parts of a content that are no thoughts, without what decorates them; each with its place."""
+    for j, part in enumerate(parts):
+        if not isinstance(part, dict):
+            yield j, part
+        elif part.get("type") in _THOUGHTS:
+            ignored.add(f"{at}[{j}]", "a thought of an earlier turn says nothing to the model")
+        else:
+            plain = ignored.without(part, f"{at}[{j}]", PART)
+            yield j, {**plain, "type": "text"} if part.get("type") in _TEXTS else plain
 
 
 def _has_calls(message: Mapping[str, Any]) -> bool:
@@ -167,7 +218,6 @@ def _part(part: Any, at: str) -> dict[str, Any]:
 def _call(call: Any, at: str) -> dict[str, Any]:
     if not isinstance(call, dict):
         raise _invalid(at, "expected an object")
-    # `index` and `parsed_arguments` come from clients that send back what their SDK collected.
     _only(call, at, {"id", "type", "function", "index"})
     if call.get("type", "function") != "function":
         raise _invalid(f"{at}.type", f"{call['type']!r} is not supported; only 'function' is")
@@ -183,6 +233,7 @@ def _call(call: Any, at: str) -> dict[str, Any]:
 def _function(function: Any, at: str) -> dict[str, Any]:
     if not isinstance(function, dict):
         raise _invalid(at, "expected an object", code="invalid_type")
+    # `index` and `parsed_arguments` come from clients that send back what their SDK collected.
     _only(function, at, {"name", "arguments", "parsed_arguments"})
     return {"name": _text(function, "name", at), "arguments": _text(function, "arguments", at)}
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from server.api.chat.functions import read_functions
 from server.api.chat.messages import read_messages
 from server.api.chat.sampling import read_sampling
-from server.api.chat.schemas import one_of
+from server.api.chat.schemas import one_of, wants_thought
 from server.api.chat.tools import Choice, read_tool_choice, read_tools, strict_names
+from server.api.ignored import IgnoredParameters
 from server.chat.request import ChatRequest
 from server.engine.types import ServiceTerms
 from server.errors import RequestError
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
     from server.api.chat.schemas import ChatCompletionRequest
 
 
-def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int, terms: ServiceTerms) -> ChatRequest:
-    """What the chat service is asked for. Raises `RequestError` for wrong messages, tools and token ids."""
-    tools, choice = _tools(wanted)
+def to_chat_request(
+    wanted: ChatCompletionRequest, n_vocab: int, terms: ServiceTerms, ignored: IgnoredParameters | None = None
+) -> ChatRequest:
+    """What the chat service is asked for; what says nothing to the model is left out, and added to `ignored`.
+
+    Raises `RequestError` for wrong messages, tools and token ids.
+    """
+    ignored = IgnoredParameters() if ignored is None else ignored
+    tools, choice = _tools(wanted, ignored)
     return ChatRequest(
-        messages=read_messages(wanted.messages),
+        messages=read_messages(wanted.messages, ignored),
         tools=tools,
         tool_choice=choice.mode,
         allowed_tools=choice.allowed,
@@ -37,12 +44,12 @@ def to_chat_request(wanted: ChatCompletionRequest, n_vocab: int, terms: ServiceT
         call_bias=wanted.call_bias,
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
-        thinks=wanted.reasoning_effort != "none",
+        thinks=wants_thought(wanted),
         strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )
 
 
-def _tools(wanted: ChatCompletionRequest) -> tuple[tuple[dict[str, Any], ...], Choice]:
+def _tools(wanted: ChatCompletionRequest, ignored: IgnoredParameters) -> tuple[tuple[dict[str, Any], ...], Choice]:
     if wanted.functions:
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             if getattr(wanted, name) is not None:
@@ -54,7 +61,7 @@ def _tools(wanted: ChatCompletionRequest) -> tuple[tuple[dict[str, Any], ...], C
         raise RequestError(
             "Invalid function_call: it is only allowed with functions.", param="function_call", code="invalid_value"
         )
-    tools = read_tools(wanted.tools)
+    tools = read_tools(wanted.tools, ignored)
     return tools, read_tool_choice(wanted.tool_choice, tools)
 
 

@@ -19,6 +19,7 @@ from server.api.chat.functions import of_functions, with_function_call, with_fun
 from server.api.chat.request import to_chat_request
 from server.api.chat.schemas import read_request
 from server.api.connection import while_connected
+from server.api.ignored import IgnoredParameters
 from server.api.sse import EventStream
 from server.api.terms import read_terms
 from server.chat.answer import fold
@@ -41,11 +42,12 @@ class ChatEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         """The answer to one request; raises what `server.api.errors` has answers for."""
-        wanted = read_request(await read_object(request, self.max_body_bytes))
+        ignored = IgnoredParameters()
+        wanted = read_request(await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
-        chat_request = to_chat_request(wanted, model.n_vocab, read_terms(wanted, request))
+        chat_request = to_chat_request(wanted, model.n_vocab, read_terms(wanted, request), ignored)
         deltas = await _open(chat_request, model, is_obsolete=bool(wanted.functions))
-        head = AnswerHead(model=wanted.model, created=int(time.time()), fingerprint=model.fingerprint)
+        head = AnswerHead(wanted.model, int(time.time()), model.fingerprint, ignored=ignored.warnings)
         if wanted.stream:
             options = wanted.stream_options
             writer = ChunkWriter(head, include_usage=bool(options and options.include_usage))

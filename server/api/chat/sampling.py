@@ -20,7 +20,7 @@ def read_sampling(wanted: SampledRequest, n_vocab: int) -> SamplingParams:
     repetition = one_of(wanted, "repetition_penalty", "repeat_penalty")
     given = {
         "temperature": wanted.temperature,
-        "top_k": wanted.top_k,
+        "top_k": None if wanted.top_k is None else max(wanted.top_k, 0),  # vLLM's "off" is -1
         "top_p": wanted.top_p,
         "min_p": wanted.min_p,
         "repetition_penalty": repetition,

@@ -5,6 +5,9 @@ checked in `server.api.chat.messages` and `server.api.chat.tools`. The law: a pa
 ignored, or refused by name; none is dropped silently. Of the ignored ones a text completion knows `user` and
 `stream_options` only.
 
+What belongs to other servers' dialects is accepted and named in the answer's warnings: see `server.api.ignored`.
+Of OpenAI's own, which are not named:
+
 Accepted and ignored:
 
     user, safety_identifier           no abuse monitoring here
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from server.api.ignored import BODY, IgnoredParameters
 from server.errors import RequestError
 
 if TYPE_CHECKING:
@@ -36,12 +40,25 @@ UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
         "top_logprobs": ((0,), "token probabilities are not returned"),
         "modalities": ((["text"],), "only text is generated"),
         "audio": ((), "only text is generated"),
-        "prediction": ((), "leave it out: it would not change the answer"),
-        "web_search_options": ((), "offer a search function in tools"),
-        "verbosity": (("medium",), "ask for brevity in a message"),
         "moderation": ((), "moderate in front of this server"),
-        "prompt_cache_options": ((), "prefixes are cached without being asked"),
-        "prompt_cache_retention": ((), "prefixes are cached without being asked"),
+        # What other servers call the same, or what they constrain with: it would change the answer.
+        "allowed_token_ids": ((), "send logit_bias"),
+        "bad_words": (([],), "send logit_bias"),
+        "chat_template": ((), "start the server with --chat-template gguf to use the model's own"),
+        "continue_final_message": ((False,), "send the text so far to /v1/completions"),
+        "documents": (([],), "put them into a message"),
+        "format": (("",), "send response_format"),
+        "grammar": (("",), "send response_format, or tools"),
+        "guided_choice": ((), "send response_format with an enum"),
+        "guided_grammar": ((), "send response_format"),
+        "guided_json": ((), "send response_format"),
+        "guided_regex": ((), "send response_format with a pattern"),
+        "ignore_eos": ((False,), "the model decides when it has ended"),
+        "json_schema": ((), "send response_format"),
+        "min_tokens": ((0,), "the model decides when it has ended"),
+        "stop_token_ids": (([],), "send stop"),
+        "structured_outputs": ((), "send response_format"),
+        "use_json_object": ((False,), "send response_format"),
     }
 )
 
@@ -105,7 +122,7 @@ class SampledRequest(_Shape):
     seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Probability | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
     min_p: Probability | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
@@ -122,7 +139,8 @@ class ChatCompletionRequest(SampledRequest):
     `call_bias` is this server's own: positive makes calls likelier, negative less so. Under a `prompt_cache_key` the
     whole prompt is kept for the conversation's next turn, in memory for longer than others and on disk.
     `chat_template_kwargs` are variables of the model's template. A `reasoning_effort` of "none" keeps models from
-    thinking that can be kept from it; how long they think is not ours to say.
+    thinking that can be kept from it, and so do OpenRouter's `reasoning`, Z.ai's `thinking` and DashScope's
+    `enable_thinking`; how long they think is not ours to say.
     """
 
     messages: list[dict[str, Any]]
@@ -131,7 +149,10 @@ class ChatCompletionRequest(SampledRequest):
     parallel_tool_calls: bool | None = None
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning: dict[str, Any] | None = None
+    thinking: dict[str, Any] | bool | None = None
+    enable_thinking: bool | None = None
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
@@ -156,14 +177,17 @@ class CompletionRequestBody(SampledRequest):
 _Request = TypeVar("_Request", bound=SampledRequest)
 
 
-def read_request(body: Mapping[str, Any]) -> ChatCompletionRequest:
+def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = None) -> ChatCompletionRequest:
     """The validated fields of a chat completion's body; messages and tools still unchecked inside.
+
+    What belongs to other servers' dialects is left out, and added to `ignored`.
 
     Raises `RequestError` with `param` and a code: `unsupported_parameter` for what OpenAI has and this server
     has not, `unknown_parameter` for what nobody has, `missing_required_parameter`, `invalid_value` or
     `invalid_type`.
     """
-    request = _validated(ChatCompletionRequest, body, UNSUPPORTED)
+    ignored = IgnoredParameters() if ignored is None else ignored
+    request = _validated(ChatCompletionRequest, ignored.without(body, "", BODY), UNSUPPORTED)
     form = request.response_format
     if form is not None and (form.type == "json_schema") != (form.json_schema is not None):
         raise RequestError(
@@ -171,13 +195,29 @@ def read_request(body: Mapping[str, Any]) -> ChatCompletionRequest:
             param="response_format.json_schema",
             code="invalid_value",
         )
-    if request.reasoning_effort not in (None, "none"):
-        raise RequestError(
-            "reasoning_effort other than 'none' is not supported here; the model reasons as its template tells it.",
-            param="reasoning_effort",
-            code="unsupported_parameter",
-        )
+    _note_efforts(request, ignored)
     return request
+
+
+def wants_thought(request: ChatCompletionRequest) -> bool:
+    """Whether the model may think, by any of the four names under which clients say so."""
+    reasoning, thinking = request.reasoning or {}, request.thinking
+    return not (
+        request.reasoning_effort == "none"
+        or reasoning.get("effort") == "none"
+        or reasoning.get("enabled") is False
+        or request.enable_thinking is False
+        or thinking is False
+        or (isinstance(thinking, dict) and thinking.get("type") == "disabled")
+    )
+
+
+def _note_efforts(request: ChatCompletionRequest, ignored: IgnoredParameters) -> None:
+    if not wants_thought(request):
+        return
+    for name in ("reasoning_effort", "reasoning", "thinking", "enable_thinking"):
+        if getattr(request, name) not in (None, True):
+            ignored.add(name, "how long a model thinks, if it thinks, is its own affair")
 
 
 def read_completion_request(body: Mapping[str, Any]) -> CompletionRequestBody:

@@ -9,13 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from server.api.ignored import HOSTED_TOOL, TOOL, IgnoredParameters
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# OpenAI's pattern and the dot: function names of real libraries have it, "math.gcd" for example.
-TOOL_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+# What MCP allows: OpenAI's letters, and the dots and slashes of real libraries and servers, "math.gcd" for example.
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_./-]{1,128}")
 
 # Built into some families, switched on by naming them; they take no parameters.
 FAMILY_TOOLS = ({"type": "code_interpreter"}, {"type": "reasoning"})
@@ -23,16 +24,19 @@ FAMILY_TOOLS = ({"type": "code_interpreter"}, {"type": "reasoning"})
 _MODES = ("none", "auto", "required")
 
 
-def read_tools(tools: Sequence[Mapping[str, Any]] | None) -> tuple[dict[str, Any], ...]:
+def read_tools(
+    tools: Sequence[Mapping[str, Any]] | None, ignored: IgnoredParameters | None = None
+) -> tuple[dict[str, Any], ...]:
     """The tools in OpenAI's shape, without `strict` (it would show in the prompt) and without nulls.
 
+    Tools that a cloud runs are left out, and what decorates a tool: both are added to `ignored`.
     Raises `RequestError` for shapes and names that cannot be used, and for a name that is used twice.
     """
-    read = tuple(_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools or ()))
-    refuse_same_names(
-        {f"tools[{i}].function.name": tool.get("function", {}).get("name") for i, tool in enumerate(read)}
-    )
-    return read
+    ignored = IgnoredParameters() if ignored is None else ignored
+    read = {f"tools[{i}]": _tool(tool, f"tools[{i}]", ignored) for i, tool in enumerate(tools or ())}
+    kept = {at: tool for at, tool in read.items() if tool is not None}
+    refuse_same_names({f"{at}.function.name": tool.get("function", {}).get("name") for at, tool in kept.items()})
+    return tuple(kept.values())
 
 
 def refuse_same_names(names: Mapping[str, str | None]) -> None:
@@ -66,12 +70,13 @@ def strict_names(tools: Sequence[Mapping[str, Any]] | None) -> frozenset[str]:
 def read_tool_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Mapping[str, Any]]) -> Choice:
     """The choice; None is "auto" with tools and "none" without.
 
-    Raises `RequestError` for a choice without tools, an unknown form, and a tool that is not offered.
+    Without tools "auto" and "none" ask for nothing. Raises `RequestError` for any other choice without tools, an
+    unknown form, and a tool that is not offered.
     """
-    if choice is None:
+    if choice is None or (not tools and choice in ("auto", "none")):
         return Choice("auto" if tools else "none")
     if not tools:
-        raise _invalid("tool_choice", "it is only allowed with tools")
+        raise _invalid("tool_choice", f"{choice!r} needs tools, and none is offered that can be called")
     if isinstance(choice, str):
         if choice not in _MODES:
             raise _invalid("tool_choice", f"{choice!r} is none of: {', '.join(_MODES)}, or an object")
@@ -120,9 +125,14 @@ def named_choice(name: Any, tools: Sequence[Mapping[str, Any]], at: str) -> dict
     return {"type": "function", "function": {"name": name}}
 
 
-def _tool(tool: Mapping[str, Any], at: str) -> dict[str, Any]:
+def _tool(tool: Mapping[str, Any], at: str, ignored: IgnoredParameters) -> dict[str, Any] | None:
     if tool in FAMILY_TOOLS:
         return dict(tool)
+    kind = tool.get("type")
+    if isinstance(kind, str) and HOSTED_TOOL.fullmatch(kind):
+        ignored.add(at, f"tools of the type {kind!r} are run by a cloud; offer a function to do it yourself")
+        return None
+    tool = ignored.without(tool, at, TOOL)
     if tool.get("type") != "function":
         raise _invalid(f"{at}.type", f"{tool.get('type')!r} is not supported; only 'function' is")
     function = tool.get("function")
@@ -131,11 +141,13 @@ def _tool(tool: Mapping[str, Any], at: str) -> dict[str, Any]:
     for name in tool:
         if name not in {"type", "function"}:
             raise _unknown(f"{at}.{name}")
-    return {"type": "function", "function": read_function(function, f"{at}.function")}
+    return {"type": "function", "function": read_function(function, f"{at}.function", ignored)}
 
 
-def read_function(function: Mapping[str, Any], at: str) -> dict[str, Any]:
-    """A function's description, checked, without `strict` and without nulls. Raises `RequestError`."""
+def read_function(function: Mapping[str, Any], at: str, ignored: IgnoredParameters | None = None) -> dict[str, Any]:
+    """A function's description, checked, without `strict`, nulls and what decorates it. Raises `RequestError`."""
+    if ignored is not None:
+        function = ignored.without(function, at, TOOL - {"strict"})
     kinds = {"name": str, "description": str, "parameters": dict, "strict": bool}
     given = {name: value for name, value in function.items() if value is not None}
     for name, value in given.items():
