@@ -47,7 +47,7 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 WHEEL = $(CACHE)/wheels/$(KEY)
 
 .PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-parser soak fuzz \
-	test-latest test-container lock clean
+	test-latest test-container measurements lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -92,6 +92,9 @@ soak: $(VENV)/dev.stamp ## thousands of requests through the engine: no cell may
 
 fuzz: $(VENV)/dev.stamp ## damaged texts through every parser; ARGS='--minutes 10 --seed 1'
 	PYTHONPATH=tests $(VENV)/bin/python tests/benchmarks/fuzz_parser.py $(ARGS)
+
+measurements: ## print docs/measurements.md from the figures in docs/measurements/
+	$(PYTHON) docs/measurements/table.py > docs/measurements.md
 
 test-container: ## build the container image and make a tool call against it; ARGS= goes to the script
 	bash tests/container/run.sh $(ARGS)
