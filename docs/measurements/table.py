@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+_WHOLE = {"break_long_words": False, "break_on_hyphens": False}
 HEAD = """\
 # Measurements
 
@@ -67,8 +68,8 @@ def _value(value: Any) -> str:
 def _how(heading: str, title: str, series: dict[str, Any]) -> str:
     said = f"**{title}: {series['what']}.** {series['date']}, commit {series['commit']}; {series['machine']}."
     said += f" {series['notes']}" if "notes" in series else ""
-    wrapped = textwrap.fill(said, 120, break_long_words=False, break_on_hyphens=False)
-    commands = "".join(f"{each}\n" for each in series["commands"])
+    wrapped = textwrap.fill(said, 120, **_WHOLE)
+    commands = "".join(" \\\n    ".join(textwrap.wrap(each, 114, **_WHOLE)) + "\n" for each in series["commands"])
     return f"{heading}\n\n{wrapped}\n" + (f"\n```sh\n{commands}```\n" if commands else "")
 
 
