@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+FOLDERS = (".ci", "chat_templates", "docs", "quantizer", "server", "tests")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 MACHINES = [(f"3.{minor}", machine) for minor in range(11, 15) for machine in ("x86_64", "aarch64")]
 
@@ -82,13 +82,14 @@ def test_the_version_of_the_bindings_is_written_in_one_place():
     """pyproject.toml; the lock is made from it. Records of what was measured keep the version of their day."""
     (pin,) = (each for each in PROJECT["project"]["dependencies"] if each.startswith("llama-cpp-python"))
     version = pin.partition("==")[2]
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
-    records = ("requirements/", "docs/measurements", "docs/notebook/", "docs/adr/", "tests/golden/", "CHANGELOG.md")
+    records = {"requirements", "measurements", "notebook", "adr", "golden", "measurements.md", "CHANGELOG.md"}
+    written = [path for path in ROOT.iterdir() if path.is_file()]
+    written += [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
     places = [
-        name
-        for name in listed
-        if not name.startswith(records)
-        and (ROOT / name).is_file()
-        and version in (ROOT / name).read_text("utf-8", errors="replace")
+        path.relative_to(ROOT).as_posix()
+        for path in written
+        if not records & set(path.parts)
+        and path.suffix != ".pyc"
+        and version in path.read_text("utf-8", errors="replace")
     ]
     assert places == ["pyproject.toml"]
