@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -23,6 +25,11 @@ SHELL = [
 SCRIPTS = sorted({script for param in SHELL for script in re.findall(r"[\w./-]+\.py\b", param.values[0])})
 # The roadmap names what there is not yet.
 SPANS = sorted({span for page in PAGES if page.name != "roadmap.md" for span in inline(page)})
+GUIDED = sorted({span for page in GUIDES for span in inline(page)})
+ROOTS = "server|quantizer|chat_templates|tests|docs|requirements"
+# add-a-family.md leads to a folder that its reader makes.
+PATHS = [span for span in GUIDED if re.fullmatch(rf"({ROOTS})/[\w./-]*", span) and "my_family" not in span]
+PYTHON = [span for span in GUIDED if re.match(r"(server|quantizer|chat_templates)\.[\w.]+\(", span)]
 # Flags of others' programs that the text speaks of: llama.cpp's tools, docker.
 THEIRS = {"--build-arg", "--dry-run", "--jinja", "--tensor-type"}
 
@@ -61,6 +68,20 @@ def test_a_command_in_a_sentence_names_what_there_is(span):
     elif flag := re.match(r"--([a-z][a-z-]*)", span):
         argument = re.compile(rf"{flag[0]}\b|\b{flag[1].replace('-', '_')}\b")
         assert flag[0] in every_flag() | THEIRS or argument.search(our_scripts())
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_in_a_sentence_is_there(path):
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("call", PYTHON)
+def test_a_function_in_a_sentence_can_be_called_so(call):
+    name, _, arguments = call.partition("(")
+    parameters = inspect.signature(pkgutil.resolve_name(name)).parameters
+    given = [argument.strip() for argument in arguments.rstrip(")").replace("(", " ").split(",")]
+    assert len(given) <= len(parameters)
+    assert {argument.partition("=")[0] for argument in given if "=" in argument} <= parameters.keys()
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
