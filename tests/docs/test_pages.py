@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 from docs.pages import GUIDES, RECORDS, ROOT
 
+from chat_templates import FAMILIES
 from docs.measurements.table import load, page
 
 PAGES = [*GUIDES, *RECORDS, ROOT / "CHANGELOG.md"]
@@ -71,6 +72,16 @@ def test_links_lead_somewhere(path):
         file = path.parent / name if name else path
         assert file.exists(), target
         assert not anchor or anchor in anchors(file.read_text("utf-8")), target
+
+
+def test_every_family_is_in_the_table_of_families():
+    table = (ROOT / "docs" / "families.md").read_text("utf-8")
+    named = {
+        family
+        for row in re.findall(r"^\| (`.+?) \|", table, flags=re.MULTILINE)
+        for family in re.findall(r"`(.+?)`", row)
+    }
+    assert named == set(FAMILIES)
 
 
 @pytest.mark.parametrize("row", list(rows()))
