@@ -21,13 +21,17 @@ WORKDIR /src
 # llama.cpp is by far the slowest step, so it comes before the sources that change every day; where a new dependency
 # invalidates the step all the same, the wheel comes from the cache that make keeps by what the build depends on.
 COPY Makefile pyproject.toml ./
+COPY requirements requirements
 COPY server/llama/bindings.cmake server/llama/
 COPY server/llama/kernels server/llama/kernels
 RUN --mount=type=cache,target=/var/cache/functiongate \
     make bindings PORTABLE=1 VENV=/opt/functiongate CACHE=/var/cache/functiongate
 COPY . .
 # The installer, the C headers and the libraries' own tests have no use in the image.
-RUN /opt/functiongate/bin/python -m pip install --no-cache-dir --quiet . \
+RUN /opt/functiongate/bin/python -m pip install --no-cache-dir --quiet --require-hashes -r requirements/serve.txt \
+    && /opt/functiongate/bin/python -m pip install --no-cache-dir --quiet --no-deps \
+        --build-constraint requirements/build.txt . \
+    && /opt/functiongate/bin/python -m pip check \
     && /opt/functiongate/bin/python -m pip uninstall --quiet --yes setuptools pip \
     && rm -rf /opt/functiongate/*.stamp /opt/functiongate/*.log \
         /opt/functiongate/lib/python3*/site-packages/llama_cpp/include \
@@ -49,7 +53,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /models --shell /usr/sbin/no
 USER functiongate
 ARG MODEL=
 RUN if [ -n "$MODEL" ]; then \
-        python -c 'import sys; from server.models import resolve; resolve(sys.argv[1])' "$MODEL"; \
+        python -c 'import sys; from server.model_files.catalogue import resolve; resolve(sys.argv[1])' "$MODEL"; \
     fi
 VOLUME /models
 WORKDIR /models

@@ -3,6 +3,7 @@
 #   make serve MODEL=/path/to/model.gguf PORT=9000 ARGS='--threads 4'
 #   make test ARGS='-k parser'
 #   make install PYTHON=/opt/python3.13/bin/python3
+#   make lock ARGS=--upgrade
 #   CMAKE_ARGS=-DGGML_BLAS=ON make install      the bindings are rebuilt when what they depend on changes
 
 SHELL := bash
@@ -23,6 +24,12 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/functiongate
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 LOG = $(VENV)/build-llama-cpp.log
 
+# What is installed, by version and hash; `make lock` writes it. Set LATEST to take the newest releases in its place.
+LOCK = requirements
+LATEST ?=
+LOCKED = $(PIP) install --quiet --require-hashes --requirement
+NEWEST = $(PIP) install --quiet --upgrade --upgrade-strategy eager
+
 SUITABLE = import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUITABLE)' 2> /dev/null && echo $$python && break; done)
@@ -40,7 +47,7 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 WHEEL = $(CACHE)/wheels/$(KEY)
 
 .PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-parser soak fuzz \
-	test-container clean
+	test-latest test-container measurements lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +61,10 @@ serve: $(VENV)/install.stamp ## run the server; MODEL=, PORT= and ARGS= are opti
 
 test: $(VENV)/dev.stamp ## run the tests, except the slow ones; ARGS= goes to pytest
 	$(VENV)/bin/python -m pytest -m 'not slow' $(ARGS)
+
+test-latest: ## the same tests with the newest release of every dependency, in an environment of its own
+	@rm -f $(VENV)-latest/install.stamp $(VENV)-latest/dev.stamp
+	@$(MAKE) --no-print-directory test VENV=$(VENV)-latest LATEST=1
 
 test-quantizer: $(VENV)/dev.stamp ## a whole set from SmolLM2: files, a served tool call, the report in a browser; minutes
 	$(VENV)/bin/python -m pytest tests/quantizer/test_run.py $(ARGS)
@@ -82,18 +93,39 @@ soak: $(VENV)/dev.stamp ## thousands of requests through the engine: no cell may
 fuzz: $(VENV)/dev.stamp ## damaged texts through every parser; ARGS='--minutes 10 --seed 1'
 	PYTHONPATH=tests $(VENV)/bin/python tests/benchmarks/fuzz_parser.py $(ARGS)
 
+measurements: ## print docs/measurements.md from the figures in docs/measurements/
+	$(PYTHON) docs/measurements/table.py > docs/measurements.md
+
 test-container: ## build the container image and make a tool call against it; ARGS= goes to the script
 	bash tests/container/run.sh $(ARGS)
 
+# One resolution for all of Python 3.11 to 3.14, every processor's wheels among the hashes. What the lock has stays as it
+# is where it can: ARGS=--upgrade takes the newest releases, ARGS='--upgrade-package numpy' one of them.
+COMPILE = UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url $(ARGS)
+
+lock: ## write the lock for what pyproject.toml asks for; ARGS=--upgrade takes the newest releases
+	$(if $(PYTHON),,$(error $(NO_PYTHON)))
+	@$(PYTHON) -m venv --clear $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check install --quiet uv
+	$(COMPILE) --output-file $(LOCK)/pip.txt $(LOCK)/pip.in
+	$(COMPILE) --output-file $(LOCK)/build.txt $(LOCK)/build.in
+	$(COMPILE) --output-file $(LOCK)/serve.txt pyproject.toml
+	$(COMPILE) --output-file $(LOCK)/test.txt --constraints $(LOCK)/serve.txt --group dev pyproject.toml
+	@rm -rf $(VENV)-lock
+
 clean: ## remove what make created here (the compiled bindings stay in the cache, ~/.cache/functiongate)
-	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-latest $(VENV)-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/pip.stamp:
+$(VENV)/venv.stamp:
 	$(if $(PYTHON),,$(error $(NO_PYTHON)))
 	$(PYTHON) -m venv --clear $(VENV)
-	@# --group came with pip 25.1; the pip that came with Python may be years older.
-	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+# The pip that came with Python may be years older; build constraints came with 25.3.
+$(VENV)/pip.stamp: $(LOCK)/pip.txt | $(VENV)/venv.stamp
+	$(LOCKED) $<
 	@touch $@
 
 $(WHEEL): | $(VENV)/pip.stamp
@@ -103,7 +135,8 @@ $(WHEEL): | $(VENV)/pip.stamp
 	@rm -rf $@.partial
 	@$(PIP) wheel --verbose --no-cache-dir --no-deps --no-binary llama-cpp-python --wheel-dir $@.partial \
 		-C 'cmake.define.CMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/server/llama/bindings.cmake' \
-		$(FLAGS:%=-C cmake.define.%) -C cmake.verbose=false -C ninja.make-fallback=false $(BINDINGS) 2>&1 \
+		$(FLAGS:%=-C cmake.define.%) -C cmake.verbose=false -C ninja.make-fallback=false \
+		--build-constraint $(LOCK)/build.txt --constraint $(LOCK)/serve.txt $(BINDINGS) 2>&1 \
 		| tee $(LOG) | grep --line-buffered -oE '\[[0-9]+/[0-9]+\] .*' \
 		|| { tail -n 40 $(LOG) >&2; echo 'The build failed; the whole log: $(LOG)' >&2; exit 1; }
 	@mv $@.partial $@
@@ -113,10 +146,12 @@ $(VENV)/bindings-$(KEY).stamp: | $(VENV)/pip.stamp $(WHEEL)
 	$(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)/*.whl
 	@touch $@
 
-$(VENV)/install.stamp: pyproject.toml $(VENV)/bindings-$(KEY).stamp
-	$(PIP) install --quiet --editable .
+$(VENV)/install.stamp: pyproject.toml $(LOCK)/serve.txt $(LOCK)/build.txt $(VENV)/bindings-$(KEY).stamp
+	$(if $(LATEST),$(NEWEST) --editable .,$(LOCKED) $(LOCK)/serve.txt)
+	$(if $(LATEST),,$(PIP) install --quiet --no-deps --build-constraint $(LOCK)/build.txt --editable .)
+	@$(PIP) check || { echo 'The lock does not give what pyproject.toml asks for: make lock' >&2; exit 1; }
 	@touch $@
 
-$(VENV)/dev.stamp: pyproject.toml $(VENV)/install.stamp
-	$(PIP) install --quiet --group dev
+$(VENV)/dev.stamp: pyproject.toml $(LOCK)/test.txt $(VENV)/install.stamp
+	$(if $(LATEST),$(NEWEST) --group dev,$(LOCKED) $(LOCK)/test.txt)
 	@touch $@

@@ -87,7 +87,7 @@ class ProductTap:
         if ctypes.sizeof(_Tensor) + _OBJECT_BYTES != _tensor_overhead():
             raise NativeError(
                 f"llama.cpp's tensors have {_tensor_overhead() - _OBJECT_BYTES} bytes, not {ctypes.sizeof(_Tensor)}: "
-                f"this is another llama.cpp (install llama-cpp-python==0.3.36)"
+                "this is another llama.cpp; `make clean install` brings the one that is needed"
             )
         c = library().c
         self.callback: Any = c.ggml_backend_sched_eval_callback(self._on_node)
@@ -178,7 +178,7 @@ def _check_layout(address: int, node: _Tensor) -> None:
         if said != value:
             raise NativeError(
                 f"{name} says {said} where {value} was read: llama.cpp's tensors are not those this package knows "
-                f"(install llama-cpp-python==0.3.36)"
+                "(`make clean install` brings the llama-cpp-python that has them)"
             )
 
 

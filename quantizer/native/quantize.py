@@ -176,5 +176,5 @@ def _check_layout(params: Any) -> None:
     if ctypes.sizeof(params) != _PARAMS_BYTES or known != (0, 7, _NOT_SET, _NOT_SET) or params.pure:
         raise NativeError(
             "llama.cpp's llama_model_quantize_params is not the one that this version knows; "
-            "install llama-cpp-python==0.3.36"
+            "`make clean install` brings the llama-cpp-python that it needs"
         )

@@ -48,7 +48,9 @@ def dequantized(kind: GgmlType, data: NDArray[np.uint8]) -> NDArray[np.float32]:
         return data.view(np.float32).copy()
     traits = _function("ggml_get_type_traits", ctypes.POINTER(_TypeTraits), [ctypes.c_int])(kind.id).contents
     if (traits.blck_size, traits.type_size) != (kind.block, kind.block_bytes) or not traits.to_float:
-        raise NativeError(f"this llama.cpp does not read {kind.name} as expected; install llama-cpp-python==0.3.36")
+        raise NativeError(
+            f"this llama.cpp does not read {kind.name} as expected; `make clean install` brings the one that is needed"
+        )
     values = np.empty(data.nbytes // kind.block_bytes * kind.block, np.float32)
     to_float = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(traits.to_float)
     to_float(data.ctypes.data, values.ctypes.data, values.size)

@@ -32,8 +32,7 @@ class Library:
         try:
             import llama_cpp  # noqa: PLC0415 - mapping the library is work, and work waits for its first use
         except (ImportError, OSError, RuntimeError) as error:
-            message = f"llama-cpp-python cannot be loaded: {error} (install llama-cpp-python==0.3.36)"
-            raise LibraryError(message) from error
+            raise LibraryError(f"llama-cpp-python cannot be loaded: {error} (make clean install)") from error
         self.c: Any = llama_cpp
         # Symbols looked up through libllama's own handle come from the copies of ggml that libllama resolved.
         # The wheel holds further copies under other names; each would be a second library with an empty registry.
