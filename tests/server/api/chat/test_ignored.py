@@ -103,15 +103,15 @@ async def test_what_decorates_a_past_call_is_named(ask, chat, name):
 
 
 @pytest.mark.parametrize("name", sorted(TOOL))
-@pytest.mark.parametrize("place", ["tool", "function"])
-async def test_what_decorates_a_tool_is_named_and_not_shown(ask, chat, name, place):
-    if (place, name) == ("function", "strict"):
-        pytest.xfail("a function's strict is honoured")
-    decorated = (
-        {**WEATHER, name: True} if place == "tool" else {**WEATHER, "function": {**WEATHER["function"], name: 1}}
-    )
-    where = f"tools[0].{name}" if place == "tool" else f"tools[0].function.{name}"
-    assert ignored(await ask(tools=[decorated])) == [where]
+async def test_what_decorates_a_tool_is_named_and_not_shown(ask, chat, name):
+    assert ignored(await ask(tools=[{**WEATHER, name: True}])) == [f"tools[0].{name}"]
+    assert chat.requests[0].tools == (WEATHER,)
+
+
+@pytest.mark.parametrize("name", sorted(TOOL - {"strict"}))  # a function's strict is honoured
+async def test_what_decorates_a_function_is_named_and_not_shown(ask, chat, name):
+    decorated = {**WEATHER, "function": {**WEATHER["function"], name: 1}}
+    assert ignored(await ask(tools=[decorated])) == [f"tools[0].function.{name}"]
     assert chat.requests[0].tools == (WEATHER,)
 
 
@@ -184,7 +184,7 @@ async def test_places_of_one_kind_are_told_once(ask):
 
 
 async def test_any_name_is_answered_to_where_that_is_wanted(ask, state, chat):
-    own = state.model
+    served = state.model
     assert (await ask(model="gpt-4o")).status_code == 404
     state.ready(
         ServedModel(served.chat, served.completion, served.names, served.n_vocab, "f", answers_to_any_name=True)
