@@ -167,7 +167,7 @@ class _Calls:
             c = yield from self._tape.next()
             if c == "(" and read and self._state.offered.has(read):
                 return read, read + c
-            is_part = c is not None and (c.isalnum() or c in "_.-") and len(read) < MAX_NAME
+            is_part = c is not None and (c.isalnum() or c in "_.-/") and len(read) < MAX_NAME
             if c is None or not is_part or not self._state.offered.may_begin_with(read + c):
                 self._tape.give_back(c)
                 return None, read

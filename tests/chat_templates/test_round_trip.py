@@ -18,6 +18,7 @@ pytestmark = pytest.mark.native
 
 # The vocabularies whose special tokens the families' markers are; a marker that is no token is text.
 VOCABULARIES = ("llama-bpe", "qwen2")
+MCP_NAME = f"user-profile/v2.1/{'update_' * 15}now"  # 127 characters, as MCP allows them
 PARAMETERS = {
     "type": "object",
     "properties": {
@@ -35,12 +36,14 @@ PARAMETERS = {
 TOOLS = [
     {"type": "function", "function": {"name": "get_weather", "description": "The weather.", "parameters": PARAMETERS}},
     {"type": "function", "function": {"name": "time.now-v2", "description": "", "parameters": {"type": "object"}}},
+    {"type": "function", "function": {"name": MCP_NAME, "description": "", "parameters": {"type": "object"}}},
 ]
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("get_weather", {"city": "Paris"}),
     ("get_weather", {"city": "東京 \"q\" 'a' </function> {x} [1] \\ \n </tool_call>", "days": -3}),
     ("get_weather", {"city": "", "at": [1.5, -2, 1e21], "options": {"exact": True, "note": None}}),
     ("time.now-v2", {}),
+    (MCP_NAME, {}),
 ]
 CALLERS = [family for family in FAMILIES if family not in ("minitron", "xlam-1-fc")]
 NO_THOUGHT = "<think>\n\n</think>\n\n"  # what Qwen3's history prints in front of an answer without reasoning

@@ -122,6 +122,70 @@ def test_a_response_format_is_kept(client):
     assert isinstance(completion.choices[0].message.parsed, Capital)
 
 
+CALLED = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Turin"}'}}
+ECHOED = {
+    "role": "assistant",
+    "content": "",
+    "reasoning": "Look it up.",
+    "reasoning_details": [{}],
+    "tool_calls": [CALLED],
+}
+MCP_TOOL = {"type": "function", "function": {"name": "calendar/events.list", "parameters": {"type": "object"}}}
+AS_CLIENTS_SEND_IT: dict[str, dict[str, Any]] = {
+    "a thought under another name": {
+        "messages": [*QUESTION, ECHOED, {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}],
+        "tools": [WEATHER],
+    },
+    "no tools, and a choice": {"tools": [], "tool_choice": "auto"},
+    "a hosted tool": {"tools": [{"type": "web_search"}, WEATHER], "parallel_tool_calls": False},
+    "a turn that was all thought": {
+        "messages": [*QUESTION, {"role": "assistant", "content": None, "reasoning_content": "Hm."}, *QUESTION],
+        "tools": [WEATHER],
+    },
+    "more tokens than there is room": {"max_completion_tokens": 32_000, "stop": ["."]},
+    "two assistants at the end": {
+        "messages": [*QUESTION, *({"role": "assistant", "content": text} for text in ("I will look.", "One moment."))],
+    },
+    "no user": {"messages": [{"role": "system", "content": "Turn on the lamp."}], "tools": [WEATHER]},
+    "two systems, many users": {
+        "messages": [*({"role": "system", "content": text} for text in "ab"), *QUESTION, *QUESTION],
+        "temperature": 2,
+        "seed": 7,
+    },
+    "a name as MCP allows it": {"tools": [MCP_TOOL], "tool_choice": "required"},
+    "an effort": {"reasoning_effort": "medium", "tools": [WEATHER], "tool_choice": "required"},
+    "samplers of others": {"mirostat": 2, "dry_multiplier": 0.8, "top_k": -1, "cache_prompt": True},
+}
+
+
+@pytest.mark.parametrize("fields", AS_CLIENTS_SEND_IT.values(), ids=AS_CLIENTS_SEND_IT.keys())
+def test_what_clients_send_is_answered_the_same_whole_and_streamed(base_url, fields):
+    body = {"model": "smollm2-135m", "messages": QUESTION, "temperature": 0, "max_tokens": 48, **fields}
+    if "max_completion_tokens" in fields:
+        del body["max_tokens"]
+    answer = httpx.post(f"{base_url}/chat/completions", json=body, timeout=120, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    whole = answer.json()
+    content, calls, warnings = "", {}, []
+    with httpx.stream(
+        "POST", f"{base_url}/chat/completions", json={**body, "stream": True}, timeout=120, trust_env=False
+    ) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: {"):
+                chunk = json.loads(line.removeprefix("data: "))
+                warnings += chunk.get("warnings", [])
+                delta = chunk["choices"][0]["delta"]
+                content += delta.get("content") or ""
+                for piece in delta.get("tool_calls", []):
+                    calls[piece["index"]] = calls.get(piece["index"], "") + piece["function"]["arguments"]
+    message = whole["choices"][0]["message"]
+    assert content == (message["content"] or "")
+    assert list(calls.values()) == [call["function"]["arguments"] for call in message.get("tool_calls", [])]
+    assert warnings == whole.get("warnings", [])
+    if fields.get("tool_choice") == "required":
+        assert calls
+
+
 def many_tools() -> list[dict[str, Any]]:
     text = "Looks a thing up in the archive and tells when it was filed, by whom, and under which number. " * 3
     tools = [
