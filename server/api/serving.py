@@ -1,6 +1,6 @@
 """Runs the application: a bound socket first, the model in a thread of its own, an orderly end.
 
-Knows the web server, signals and the event loop; what it loads and what that is called, its caller knows.
+Knows the web server, signals and the event loop. The caller says what to load.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the API serves, while it comes and goes: loading, ready, draining, or failed.
+"""The state of the served model: loading, ready, draining or failed.
 
 The one mutable object of the HTTP side; changed on the event loop's thread only.
 """

@@ -1,7 +1,7 @@
 """Which tokens begin a call: how a family's texts become the engine's `Decision`.
 
-Knows a vocabulary and texts; no message and no model. Source of the idea: a small model calls too often or too seldom,
-and the logits of an answer's first token are where it shows.
+Knows a vocabulary and texts; no message and no model. A small model calls too often or too seldom; the logits of an
+answer's first token show it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a request's tools and its choice among them come to: enforced schemas, a compiled grammar, prepared tools.
+"""A request's tools, choice and format, prepared once: enforced schemas, a compiled grammar, printed tools.
 
 Knows families, schemas and a function that compiles; no message and no token. All of it depends on
 (tools, choice, allowed, parallel, format, strict) alone, which an agent sends again with every turn: fifty tools take

@@ -50,8 +50,8 @@ MAX_RETRY_AFTER_S = 120
 class AsyncEngine:
     """Continuous batching for asyncio: at most `n_parallel` requests run, `n_queue` more wait.
 
-    Where there are several owners of requests (`n_owners`), none may hold all of these places, but twice as many as it
-    leaves free: alone two thirds of them, beside another one two fifths (dynamic thresholds, Choudhury and Hahne 1998).
+    Where there are several owners of requests (`n_owners`), each may hold at most twice the places that are free: alone
+    two thirds of them, beside another one two fifths (dynamic thresholds, Choudhury and Hahne 1998).
     Takes over `runner` and `store` and closes them. Building it takes as long as `GrammarCompiler`; its thread starts
     at once.
     """

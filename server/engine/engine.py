@@ -154,9 +154,13 @@ class Engine:
 
     def _store_prefixes(self, plan: Plan) -> None:
         """Save the prefixes that were computed in this step and are not saved yet."""
-        for piece in plan.slices if self._store is not None else ():
-            sequence, n = piece.sequence, piece.sequence.n_prefix
-            if self._store is None or not piece.start < n <= piece.stop or not self._store.lacks(sequence.tokens[:n]):
+        for planned in plan.slices if self._store is not None else ():
+            sequence, n = planned.sequence, planned.sequence.n_prefix
+            if (
+                self._store is None
+                or not planned.start < n <= planned.stop
+                or not self._store.lacks(sequence.tokens[:n])
+            ):
                 continue
             state = self._scheduler.export_prefix(sequence, n)
             if state is not None:
@@ -165,7 +169,7 @@ class Engine:
 
     def _run(self, plan: Plan) -> bool:
         """Evaluate a plan; whether it was, and logits are ready."""
-        runs = [_run(piece) for piece in plan.slices]
+        runs = [_run(planned) for planned in plan.slices]
         started = self._now()
         status = self._evaluate(plan, runs)
         if status is RunStatus.OK:
@@ -175,16 +179,16 @@ class Engine:
             return True
         self._scheduler.roll_back(plan)
         if status is RunStatus.NO_MEMORY and not self._scheduler.relieve():
-            for piece in plan.slices:
-                self._fail(piece.sequence, EngineError("the model's memory cannot hold this sequence"))
+            for planned in plan.slices:
+                self._fail(planned.sequence, EngineError("the model's memory cannot hold this sequence"))
         return False
 
     def _evaluate(self, plan: Plan, runs: list[Run]) -> RunStatus:
         with self._lock:
-            if all(piece.sequence.is_cancelled for piece in plan.slices):
+            if all(planned.sequence.is_cancelled for planned in plan.slices):
                 return RunStatus.INTERRUPTED
             self._runner.clear_interrupt()
-            self._in_flight = frozenset(piece.sequence.id for piece in plan.slices)
+            self._in_flight = frozenset(planned.sequence.id for planned in plan.slices)
         try:
             return self._runner.run(runs)
         finally:
@@ -193,30 +197,30 @@ class Engine:
 
     def _sample(self, plan: Plan) -> None:
         row = 0
-        for piece in plan.slices:
-            if piece.reaches_end:
-                piece.sequence.phase = Phase.DECODING
-                self._follow(piece, row)
-            row += piece.n_logits
+        for planned in plan.slices:
+            if planned.reaches_end:
+                planned.sequence.phase = Phase.DECODING
+                self._follow(planned, row)
+            row += planned.n_logits
 
-    def _follow(self, piece: Slice, first_row: int) -> None:
+    def _follow(self, planned: Slice, first_row: int) -> None:
         """Advance one sequence by a token, and by one more for each token of its draft that came true."""
-        sequence, n_accepted = piece.sequence, 0
+        sequence, n_accepted = planned.sequence, 0
         try:
             while True:
                 self._advance(sequence, first_row + n_accepted)
-                n_new = sequence.n_tokens - piece.stop
-                came_true = common_prefix(piece.draft, sequence.tokens[piece.stop :])
-                if sequence.phase is Phase.ENDED or came_true < n_new or n_new > len(piece.draft):
+                n_new = sequence.n_tokens - planned.stop
+                came_true = common_prefix(planned.draft, sequence.tokens[planned.stop :])
+                if sequence.phase is Phase.ENDED or came_true < n_new or n_new > len(planned.draft):
                     break
                 n_accepted = n_new
         except EngineError as error:
             self._fail(sequence, error)
             return
-        if len(piece.draft):
-            self.metrics.drafted_tokens += len(piece.draft)
+        if len(planned.draft):
+            self.metrics.drafted_tokens += len(planned.draft)
             self.metrics.accepted_tokens += came_true
-            self._scheduler.settle(piece, came_true)
+            self._scheduler.accept_draft(planned, came_true)
 
     def _advance(self, sequence: Sequence, row: int) -> None:
         token = sequence.choose(self._runner.logits(row))
@@ -284,8 +288,8 @@ class Engine:
 
     def _count(self, plan: Plan, seconds: float) -> None:
         """Split a step's time between prefill and decode by tokens, and teach the scheduler the speed."""
-        n_prefill = sum(piece.n_tokens for piece in plan.slices if piece.sequence.phase is Phase.PREFILLING)
-        n_all = sum(piece.n_tokens for piece in plan.slices)
+        n_prefill = sum(planned.n_tokens for planned in plan.slices if planned.sequence.phase is Phase.PREFILLING)
+        n_all = sum(planned.n_tokens for planned in plan.slices)
         metrics = self.metrics
         metrics.evaluations += 1
         metrics.prefill_tokens += n_prefill
@@ -295,9 +299,9 @@ class Engine:
             self._scheduler.pace.observe(n_all, seconds)
 
 
-def _run(piece: Slice) -> Run:
-    slot, tokens = piece.sequence.slot, piece.sequence.tokens[piece.start : piece.stop]
+def _run(planned: Slice) -> Run:
+    slot, tokens = planned.sequence.slot, planned.sequence.tokens[planned.start : planned.stop]
     assert slot is not None, "a planned sequence has a slot"
-    if len(piece.draft):
-        tokens = np.concatenate([tokens, piece.draft])
-    return Run(slot, piece.start, tokens, piece.n_logits)
+    if len(planned.draft):
+        tokens = np.concatenate([tokens, planned.draft])
+    return Run(slot, planned.start, tokens, planned.n_logits)

@@ -1,4 +1,4 @@
-"""How long a step takes, learned from steps: what chunks of a prompt, and drafts, are sized by.
+"""How long a step takes, learned from steps. Chunks of prompts and drafts are sized by it.
 
 Knows rows and seconds. A row costs less the more rows there are, until the cores are busy; the curve depends on the
 model, its types and the machine, so it is kept as measured seconds for some numbers of rows.
@@ -38,7 +38,7 @@ class Pace:
             self._seen[larger] = min(self._seen[larger], self._seen[size] * larger / size)
 
     def seconds(self, n_rows: int) -> float:
-        """How long a step of `n_rows` takes: between the sizes seen in proportion, beyond them by the nearest's row."""
+        """Seconds of a step of `n_rows`, interpolated between the sizes seen; beyond them at the nearest's cost a row."""
         if not self._sizes:
             return n_rows * _GUESS_S
         i = bisect.bisect_left(self._sizes, n_rows)

@@ -132,19 +132,19 @@ class Scheduler:
             self._preempt_youngest()
 
     def complete(self, plan: Plan) -> None:
-        """Record that a plan was evaluated, its drafts included; `settle` says what of them is true."""
-        for piece in plan.slices:
-            piece.sequence.n_computed = piece.stop
-            piece.sequence.n_decode_steps += piece.sequence.phase is Phase.DECODING
+        """Record that a plan was evaluated, its drafts included; `accept_draft` says what of them is true."""
+        for planned in plan.slices:
+            planned.sequence.n_computed = planned.stop
+            planned.sequence.n_decode_steps += planned.sequence.phase is Phase.DECODING
 
-    def settle(self, piece: Slice, n_accepted: int) -> None:
+    def accept_draft(self, planned: Slice, n_accepted: int) -> None:
         """Keep the first `n_accepted` tokens of an evaluated draft in memory and drop the rest of it."""
-        sequence = piece.sequence
-        self._drafter.learn(piece.n_match, len(piece.draft), n_accepted, _kind_of_draft(sequence))
+        sequence = planned.sequence
+        self._drafter.learn(planned.n_match, len(planned.draft), n_accepted, _kind_of_draft(sequence))
         if sequence.phase is Phase.ENDED:
             return  # parked already, without its draft
-        sequence.n_computed = piece.stop + n_accepted
-        if n_accepted == len(piece.draft):
+        sequence.n_computed = planned.stop + n_accepted
+        if n_accepted == len(planned.draft):
             return
         assert sequence.slot is not None
         if not self._residency.trim(sequence.slot, sequence.n_computed):
@@ -152,9 +152,9 @@ class Scheduler:
 
     def roll_back(self, plan: Plan) -> None:
         """Undo the reservations of a plan that was not evaluated, whatever part of it reached memory."""
-        for piece in plan.slices:
-            if piece.sequence.slot is not None and not self._residency.trim(piece.sequence.slot, piece.start):
-                self._preempt(piece.sequence)
+        for planned in plan.slices:
+            if planned.sequence.slot is not None and not self._residency.trim(planned.sequence.slot, planned.start):
+                self._preempt(planned.sequence)
 
     def relieve(self) -> bool:
         """Free memory after the runner found none. False: one sequence is left and it does not fit.
@@ -219,18 +219,18 @@ class Scheduler:
     def _with_drafts(self, slices: list[Slice], room: int) -> list[Slice]:
         """The slices with drafts behind those that reach their sequences' ends, where they are worth their time."""
         room = min(room, self._n_draft if self._shares_prefixes else 0)  # a rejected draft must be trimmed
-        n_rows = sum(piece.n_tokens for piece in slices)
-        n_sure = sum(piece.reaches_end for piece in slices)
+        n_rows = sum(planned.n_tokens for planned in slices)
+        n_sure = sum(planned.reaches_end for planned in slices)
         drafted = []
-        for piece in slices:
-            whole = self._with_draft(piece, room, n_rows, n_sure) if piece.reaches_end else piece
+        for planned in slices:
+            whole = self._with_draft(planned, room, n_rows, n_sure) if planned.reaches_end else planned
             room -= len(whole.draft)
             n_rows += len(whole.draft)
             drafted.append(whole)
         return drafted
 
-    def _with_draft(self, piece: Slice, n_max: int, n_rows: int, n_sure: int) -> Slice:
-        sequence = piece.sequence
+    def _with_draft(self, planned: Slice, n_max: int, n_rows: int, n_sure: int) -> Slice:
+        sequence = planned.sequence
         n_max = min(n_max, sequence.n_left - 1, self._residency.n_free)
         draft, n_match = self._drafter.find(sequence.tokens, n_max)
         if sequence.constraint is not None:
@@ -239,10 +239,10 @@ class Scheduler:
             draft, n_match, n_sure, lambda n: self.pace.seconds(n_rows + n), _kind_of_draft(sequence)
         )
         if not len(draft):
-            return piece
+            return planned
         assert sequence.slot is not None
         self._residency.extend(sequence.slot, len(draft))
-        return dataclasses.replace(piece, draft=draft, n_match=n_match)
+        return dataclasses.replace(planned, draft=draft, n_match=n_match)
 
     def _reserve(self, sequence: Sequence, n: int) -> bool:
         """Get `n` cells for a running sequence. False if it was the youngest and had to go itself."""
@@ -301,7 +301,7 @@ class Scheduler:
                     continue
                 if self._import(sequence, sequence.stored, beginning):
                     beginning = self._longest_beginning(sequence)
-            if not self._make_room(sequence, beginning):
+            if not self._allocate(sequence, beginning):
                 return
             sequence.stored = None
             self._place(sequence, beginning)
@@ -368,13 +368,13 @@ class Scheduler:
         promised = sum(running.n_pending for running in self.running)
         return sequence.n_tokens + min(HEADROOM, sequence.n_left) - n_known + promised
 
-    def _make_room(self, sequence: Sequence, beginning: Beginning) -> bool:
+    def _allocate(self, sequence: Sequence, beginning: Beginning) -> bool:
         """Evict prefixes until the sequence's own tokens fit beside all that is promised to others."""
         needed = self._n_needed(sequence, beginning.n)
         if self._residency.n_free + self.prefixes.reclaimable(beginning.match) < needed:
             return False
         while self._residency.n_free < needed:
-            if not self.prefixes.evict(beginning.match.path) and not self.prefixes.shorten(beginning.match):
+            if not self.prefixes.evict(beginning.match.path) and not self.prefixes.trim(beginning.match):
                 return False
         return True
 
@@ -382,7 +382,7 @@ class Scheduler:
         """Give a sequence a slot and begin it with what memory holds already."""
         slot = sequence.slot = self._residency.open_slot()
         if beginning.slot is None:
-            sequence.n_computed = self.prefixes.lend(beginning.match, slot)
+            sequence.n_computed = self.prefixes.copy_to(beginning.match, slot)
         else:
             sequence.n_computed = beginning.n if self._residency.share(beginning.slot, slot, beginning.n) else 0
         if sequence.n_cached is None:

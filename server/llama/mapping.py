@@ -1,8 +1,8 @@
 """Pages of a mapped file that a process need not count as its own.
 
-llama.cpp maps a model's file and reads all of it in. Weights that it lays out anew are copied then, and what they were
-copied from is not looked at again, but stays in the process's resident memory: half of a model in Q4_K. Forgotten
-pages that are needed after all come back from the system's cache of the file, sixteen at a time.
+llama.cpp maps a model's file and reads all of it in. Rearranged weights are copied; the mapped originals are never read
+again but still count as resident: half of a model in Q4_K. Forgotten pages that are needed after all come back from the
+system's cache of the file, sixteen at a time.
 
 Knows the kernel's list of mappings (proc(5)) and madvise(2); nothing of models. Does nothing but on Linux.
 """

@@ -1,4 +1,4 @@
-"""Where things are kept that can be had again: fetched models, hashes, states of prefixes, references."""
+"""The cache directory: what can be fetched or computed again. Models, hashes, states of prefixes, references."""
 
 from __future__ import annotations
 

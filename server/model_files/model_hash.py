@@ -50,7 +50,7 @@ def known_hash(path: Path, cache_dir: Path) -> str | None:
 
 
 def _key(path: Path) -> str:
-    """Whoever sets a file's time of change back leaves its time of status change behind."""
+    """mtime can be forged, ctime cannot: the key has both."""
     stat = path.stat()
     return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
 

@@ -1,4 +1,4 @@
-"""What a client is told about schemas that its answer was not held to.
+"""What a client is told about schemas that the grammar did not enforce.
 
 Knows no HTTP. The fields are those of the `warnings` in an answer.
 """

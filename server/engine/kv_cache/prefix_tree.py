@@ -95,8 +95,8 @@ class PrefixTree:
             node = child
         return Match(tuple(path), n)
 
-    def lend(self, match: Match, target: int) -> int:
-        """Let the empty slot `target` begin with the first `match.n` tokens; how many it then has.
+    def copy_to(self, match: Match, target: int) -> int:
+        """Share the first `match.n` tokens with the empty slot `target`; how many it then has.
 
         Fewer where a sliding window has lost cells that the next token needs.
         """
@@ -132,7 +132,7 @@ class PrefixTree:
         self._detach(victim)
         return True
 
-    def shorten(self, match: Match) -> bool:
+    def trim(self, match: Match) -> bool:
         """Drop what the last node of `match` holds beyond it. False if there is nothing, or others rest on it."""
         if not match.path or match.path[-1].stop == match.n or match.path[-1].children:
             return False

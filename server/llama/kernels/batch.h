@@ -39,7 +39,7 @@ struct Rows {
         return reinterpret_cast<uint8_t *>(from + block * n * SIZE + n * HEAD + row * BLOCK);
     }
 
-    // Numbers of rows that are not there are of no meaning.
+    // Lanes beyond n are garbage.
     __m256 scales(int64_t block) const { return eight_halves(from + block * n * SIZE); }
     __m256 sums(int64_t block) const { return eight_halves(from + block * n * SIZE + n * sizeof(ggml_half)); }
 

@@ -28,7 +28,7 @@ class Bench:
     def compute(self, tokens: np.ndarray) -> tuple[int, int]:
         """A slot with all of `tokens`, and how many of them were there before."""
         slot = self.residency.open_slot()
-        n = self.tree.lend(self.tree.match(tokens[:-1]), slot)
+        n = self.tree.copy_to(self.tree.match(tokens[:-1]), slot)
         self.residency.extend(slot, len(tokens) - n)
         self.runner.run([Run(slot, n, tokens[n:], 1)])
         return slot, n
@@ -122,9 +122,9 @@ def test_shortening_frees_what_lies_beyond_a_match() -> None:
     bench.adopt(talk)
     match = bench.tree.match(talk[:20])
     assert bench.tree.reclaimable(match) == 16
-    assert bench.tree.shorten(match)
+    assert bench.tree.trim(match)
     assert bench.runner.n_ctx - bench.residency.n_free == 20
-    assert not bench.tree.shorten(bench.tree.match(talk))
+    assert not bench.tree.trim(bench.tree.match(talk))
     bench.check()
 
 
