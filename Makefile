@@ -47,10 +47,10 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 WHEEL = $(CACHE)/wheels/$(KEY)
 
 .PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-parser soak fuzz \
-	test-latest test-container measurements lock clean
+	test-avx2 test-latest test-container measurements lock clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: $(VENV)/install.stamp ## create the environment, compile llama.cpp for this CPU, install the project
 
@@ -65,6 +65,9 @@ test: $(VENV)/dev.stamp ## run the tests, except the slow ones; ARGS= goes to py
 test-latest: ## the same tests with the newest release of every dependency, in an environment of its own
 	@rm -f $(VENV)-latest/install.stamp $(VENV)-latest/dev.stamp
 	@$(MAKE) --no-print-directory test VENV=$(VENV)-latest LATEST=1
+
+test-avx2: ## the tests that compute, with bindings compiled for AVX2 alone: what a processor without AVX-512 sees
+	@$(MAKE) --no-print-directory test VENV=$(VENV)-avx2 CMAKE_ARGS=-DGGML_NATIVE=OFF ARGS="-m 'native and not slow' $(ARGS)"
 
 test-quantizer: $(VENV)/dev.stamp ## a whole set from SmolLM2: files, a served tool call, the report in a browser; minutes
 	$(VENV)/bin/python -m pytest tests/quantizer/test_run.py $(ARGS)
@@ -115,7 +118,7 @@ lock: ## write the lock for what pyproject.toml asks for; ARGS=--upgrade takes t
 	@rm -rf $(VENV)-lock
 
 clean: ## remove what make created here (the compiled bindings stay in the cache, ~/.cache/functiongate)
-	rm -rf $(VENV) $(VENV)-latest $(VENV)-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-avx2 $(VENV)-latest $(VENV)-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/venv.stamp:

@@ -38,7 +38,7 @@ class Pace:
             self._seen[larger] = min(self._seen[larger], self._seen[size] * larger / size)
 
     def seconds(self, n_rows: int) -> float:
-        """Seconds of a step of `n_rows`, interpolated between the sizes seen; beyond them at the nearest's cost a row."""
+        """Seconds of a step of `n_rows`: interpolated between sizes seen; beyond them at the nearest's cost a row."""
         if not self._sizes:
             return n_rows * _GUESS_S
         i = bisect.bisect_left(self._sizes, n_rows)

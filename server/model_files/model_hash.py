@@ -50,7 +50,7 @@ def known_hash(path: Path, cache_dir: Path) -> str | None:
 
 
 def _key(path: Path) -> str:
-    """mtime can be forged, ctime cannot: the key has both."""
+    """What a file is known by. The mtime can be forged; the ctime cannot."""
     stat = path.stat()
     return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
 
