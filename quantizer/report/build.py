@@ -161,14 +161,14 @@ class _NaivePlans:
     def is_stock(self, inventory: Inventory, label: str) -> bool:
         """Whether a file is what the stock recipe of its label makes: by its recipe, or tensor by tensor."""
         stock, plan = self._recipes.get(label), self.get(label)
-        if stock is not None and inventory.header.metadata.get("quantizer.planning.recipe.sha256") == stock.digest:
+        if stock is not None and inventory.header.metadata.get("quantizer.recipe.sha256") == stock.digest:
             return True
         return plan is not None and plan.types == {tensor.name: tensor.type for tensor in inventory.tensors}
 
 
 def _reported(path: Path, naive: _NaivePlans) -> ReportedFile:
     inventory = read_inventory(path)
-    name = inventory.header.metadata.get("quantizer.planning.recipe")
+    name = inventory.header.metadata.get("quantizer.recipe")
     return _file(str(name or path.stem), path, inventory, read_evaluation(evaluation_path(path)), naive)
 
 
@@ -200,7 +200,7 @@ def _file(
 def _calibration(inventory: Inventory, naive: _NaivePlans | None) -> tuple[str, ...]:
     metadata = inventory.header.metadata
     imatrix = naive.imatrix if naive else None
-    if imatrix is not None and metadata.get("quantizer.imatrix.collect.sha256") == imatrix.sha256:
+    if imatrix is not None and metadata.get("quantizer.imatrix.sha256") == imatrix.sha256:
         return imatrix.imatrix.datasets
     first = metadata.get("quantize.imatrix.dataset")  # which is all that llama-quantize tells
     return (first,) if isinstance(first, str) else ()
