@@ -81,6 +81,12 @@ class Collector:
                 f"the inputs of {product.weight} are not finite: the model is damaged, or its type overflows"
             )
 
+    def check(self) -> None:
+        """Raise `NativeError` if some weight missed rows that others saw: a pass over the graph was cut off."""
+        counts = {int(sums.counts[0]): name for name, sums in self._sums.items() if len(sums.counts) == 1}
+        if len(counts) > 1:
+            raise NativeError(f"a pass was cut off: {counts[min(counts)]} saw {min(counts)} rows, others {max(counts)}")
+
     def imatrix(self, datasets: Sequence[str], chunk_count: int, chunk_size: int) -> Imatrix:
         """The matrix as collected; weights that nothing flowed into are left out."""
         entries = {
@@ -142,6 +148,7 @@ def collect(
             collector.begin()
             evaluator.logits(tokens[i], slice(None))
             tap.check()
+            collector.check()
             progress(i + 1, len(tokens))
             if checkpoint is not None and (i + 1) % checkpoint_every == 0:
                 kept = collector.imatrix(names, i + 1, n_ctx)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PR_SET_PDEATHSIG = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _ENDED_BY_C = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
@@ -31,8 +33,8 @@ def in_child(work: Callable[[], int], on_death: Callable[[str], None]) -> int:
     child = os.fork()
     if not child:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        _die_with(parent)
-        return work()
+        die_with(parent)
+        return _ended(work())
     status = _wait(child, waited)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if not os.WIFSIGNALED(status):
@@ -43,6 +45,15 @@ def in_child(work: Callable[[], int], on_death: Callable[[str], None]) -> int:
         signal.raise_signal(number)
     on_death(_reason(number))
     return 1
+
+
+def _ended(code: int) -> int:
+    """The code, unless the work was interrupted: C++ may be at it still in a thread, and nothing is taken from it."""
+    if code == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _wait(child: int, waited: set[signal.Signals]) -> int:
@@ -57,7 +68,7 @@ def _wait(child: int, waited: set[signal.Signals]) -> int:
             return os.waitpid(child, 0)[1]
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Ask the kernel to kill this process when its parent ends, in whatever way (Linux's `prctl`)."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:

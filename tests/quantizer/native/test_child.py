@@ -53,7 +53,10 @@ def started(work):
         text=True,
         preexec_fn=_hear_ctrl_c,  # noqa: PLW1509  the test has no threads
     )
-    return process, int(process.stdout.readline())
+    line = b""
+    while not line.endswith(b"\n"):  # no more than the line: what the file object held back, `communicate` would miss
+        line += os.read(process.stdout.fileno(), 1)
+    return process, int(line)
 
 
 def is_running(number):
