@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from quantizer.errors import NativeError
+from quantizer.native.child import mortal
 from server.llama.batch import Batch
 from server.llama.context import Context, DecodeStatus
 from server.llama.model import Model
@@ -47,7 +48,7 @@ def measure_speed(
     arguments = json.dumps([str(path), n_threads, n_prompt, n_decode, repetitions])
     try:
         child = subprocess.run(  # noqa: S603  our own interpreter and module
-            [sys.executable, "-m", "quantizer.measures.speed", arguments],
+            mortal([sys.executable, "-m", "quantizer.measures.speed", arguments]),
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -2,7 +2,7 @@
 
 llama.cpp asserts what a damaged file can make false, and an assertion that fails is `abort`; a file cut short while it
 is mapped is a bus error. Knows processes and signals, and no model. The law: whatever ends the child, the parent says
-so in one line and an exit code; whatever ends the parent ends the child.
+so in one line and an exit code; whatever ends the parent ends the child, also one that is another program.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PR_SET_PDEATHSIG = 1
@@ -33,7 +33,7 @@ def in_child(work: Callable[[], int], on_death: Callable[[str], None]) -> int:
     child = os.fork()
     if not child:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        die_with(parent)
+        _die_with(parent)
         return _ended(work())
     status = _wait(child, waited)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -45,6 +45,14 @@ def in_child(work: Callable[[], int], on_death: Callable[[str], None]) -> int:
         signal.raise_signal(number)
     on_death(_reason(number))
     return 1
+
+
+def mortal(command: Sequence[str]) -> list[str]:
+    """The command as a child of this process is to be given it, so that the child ends with this process.
+
+    The thread that starts it must live as long as the process does: Linux takes a parent's thread for the parent.
+    """
+    return [sys.executable, "-m", __name__, str(os.getpid()), *command]
 
 
 def _ended(code: int) -> int:
@@ -68,13 +76,20 @@ def _wait(child: int, waited: set[signal.Signals]) -> int:
             return os.waitpid(child, 0)[1]
 
 
-def die_with(parent: int) -> None:
+def _die_with(parent: int) -> None:
     """Ask the kernel to kill this process when its parent ends, in whatever way (Linux's `prctl`)."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Become the command that is given after the parent's number; what the kernel was asked for outlasts `execv`."""
+    parent, *command = sys.argv[1:]
+    _die_with(int(parent))
+    os.execv(command[0], command)  # noqa: S606  what our own process was given
 
 
 def _reason(number: signal.Signals) -> str:
@@ -86,3 +101,7 @@ def _reason(number: signal.Signals) -> str:
     if number == signal.SIGKILL:
         return "the process was killed (SIGKILL), most often for want of memory: use fewer threads or a smaller model"
     return f"the process was ended by {number.name}"
+
+
+if __name__ == "__main__":
+    main()

@@ -170,8 +170,10 @@ def test_candidates_are_as_likely_as_whole_texts_say(tiny):
 
 @pytest.fixture(scope="module")
 def smollm2_in_f16(smollm2_f16):
-    """Its products are float sums on every processor. Quantized weights meet activations of 8 bits, whose near-ties
-    fall one way with AVX-512 and another with AVX2: 3 % of an imatrix's value, 0.4 % of a perplexity.
+    """Its products are float sums on every processor.
+
+    Quantized weights meet activations of 8 bits, whose near-ties fall one way with AVX-512 and another with AVX2: 3 %
+    of an imatrix's value, 0.4 % of a perplexity.
     """
     with Model(smollm2_f16) as model:
         yield model
