@@ -17,12 +17,12 @@ from quantizer.calibration.sources import calibration_sources
 from quantizer.errors import PlanError
 from quantizer.imatrix.collect import collect
 from quantizer.imatrix.file import read_imatrix, write_imatrix
-from quantizer.imatrix.source import ImatrixFile
-from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.imatrix.source import ImatrixFile, read_imatrix_source
 from quantizer.imatrix.statistics import recipe_statistics
 from quantizer.lock import locked
-from quantizer.measures.evaluate import Means
-from quantizer.measures.evaluation_file import evaluate_once, evaluation_path
+from quantizer.measures.evaluate import evaluate
+from quantizer.measures.evaluation import evaluation_path
+from quantizer.measures.measure import Means
 from quantizer.model.duplicate import without_duplicate
 from quantizer.model.hashing import model_sha256
 from quantizer.model.inventory import Inventory, read_inventory
@@ -80,7 +80,7 @@ def run(
         _evaluate_base(recipe_set, base.path, means)
         for plan, file in zip(plans, files, strict=True):
             stages.begin(f"evaluate {plan.recipe.name}")
-            evaluate_once(file, base.path, recipe_set.evaluation, means, evaluation_path(file))
+            evaluate(file, base.path, recipe_set.evaluation.measures(), means, evaluation_path(file))
         stages.begin("report")
         report = make_report(
             base.path,
@@ -180,8 +180,8 @@ def _quantized(plan: Plan, target: Path, n_threads: int) -> Path:
 def _evaluate_base(recipe_set: RecipeSet, base: Path, means: Means) -> None:
     """What is not a comparison with the base: tasks, tool calls, speed. Its perplexity comes with every file's."""
     choice = replace(recipe_set.evaluation, with_text=False, n_dialogues=0)
-    if choice.tasks or choice.cases or choice.with_speed:
-        evaluate_once(base, None, choice, means, _base_evaluation(recipe_set, base))
+    if measures := choice.measures():
+        evaluate(base, None, measures, means, _base_evaluation(recipe_set, base))
 
 
 def _base_evaluation(recipe_set: RecipeSet, base: Path) -> Path:

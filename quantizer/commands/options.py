@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from quantizer.errors import DataError
-from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.imatrix.source import read_imatrix_source
 from quantizer.model.duplicate import without_duplicate
 from quantizer.model.inventory import Inventory, read_inventory
 from quantizer.planning.plan import Plan, make_plan
@@ -53,6 +54,26 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of tables
 HeatMapOption = Annotated[
     Path | None, typer.Option(help="Draw bits by kind and layer to this .png or .svg (needs functiongate[report]).")
 ]
+
+
+def check_writable(*files: Path) -> None:
+    """Raise `DataError` for a file that could not be written in the end: before there is anything to write."""
+    for file in files:
+        if file.is_dir():
+            raise DataError(f"{file} is a folder: name a file in it")
+        if not file.parent.is_dir():
+            raise DataError(f"{file} cannot be written: there is no folder {file.parent} (make it, or name another)")
+        if not os.access(file.parent, os.W_OK):
+            raise DataError(f"{file} cannot be written: the folder {file.parent} may not be changed by this user")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `DataError` for a folder in which no file could be written, or that could not be made."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise DataError(f"{folder} is to be a folder, and {there} is a file: name another")
+    if not os.access(there, os.W_OK):
+        raise DataError(f"nothing can be written to {folder}: {there} may not be changed by this user")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from quantizer.commands.options import ImatrixOption
-from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.imatrix.source import read_imatrix_source
 from quantizer.report.build import make_report
 from quantizer.report.page import write_report
 

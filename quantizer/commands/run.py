@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from quantizer.commands.tables import console, terminal_table
-from quantizer.measures.evaluate import Means
+from quantizer.measures.measure import Means
 from quantizer.measures.text.reference import MAX_BYTES, ReferenceStore
 from quantizer.progress import work_bar
 from quantizer.report.tables import report_tables

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from quantizer.errors import FileFormatError
+from server.model_files.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,7 @@ _MAX_DIMS = 4
 _U32, _STRING, _ARRAY, _F32 = 4, 8, 9, 0
 _SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _EXPERTS = "_exps."  # in a name: one weight of many experts, which a `.dat` shows as one matrix
+TEXTS_KEY = "functiongate.imatrix.texts"
 _SQUARES, _SUMS, _COUNTS = ".in_sum2", ".in_sum", ".counts"
 
 
@@ -66,6 +68,11 @@ class Imatrix:
     chunk_count: int = 0
     chunk_size: int = 0
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """SHA-256 of each text that it was collected on, as far as the file tells: llama-imatrix's does not."""
+        return tuple(self.extra.get(TEXTS_KEY, "").split())
 
     def weights(self, name: str) -> NDArray[np.float32]:
         """What `llama_model_quantize` takes for a tensor: Σx²/count, shape `[n_mat * n_in]`. Raises `KeyError`."""
@@ -112,14 +119,11 @@ def write_imatrix(path: Path, imatrix: Imatrix) -> None:
     if uneven := uneven_counts(imatrix):
         raise FileFormatError(f"an imatrix of which a part is missing is not written to {path}: {uneven}")
     data = _dat(imatrix) if path.suffix == ".dat" else _gguf(imatrix)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise FileFormatError(f"cannot write the imatrix {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class _Reader:
