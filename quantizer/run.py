@@ -63,6 +63,7 @@ def run(
 
     Raises `QuantizerError` and its kinds; `PlanError` also if another process runs a set in the same folder.
     """
+    _check(recipe_set, model)
     recipes = [recipe for name in recipe_set.recipes for recipe in find_recipes(name)]
     stages = _Stages(3 + 2 * len(recipes) + 1, on_stage)
     with _alone(recipe_set.output):
@@ -90,6 +91,16 @@ def run(
             title=recipe_set.title or recipe_set.name,
         )
         return FinishedRun(base.path, tuple(files), report, write_report(report, recipe_set.report))
+
+
+def _check(recipe_set: RecipeSet, model: Path) -> None:
+    """Raise `QuantizerError` for what would fail late, after hours: texts, tasks, families, an imatrix."""
+    for measure in recipe_set.evaluation.measures():
+        measure.check(model)
+    if recipe_set.calibration is not None:
+        recipe_set.calibration.check()
+    if recipe_set.imatrix is not None:
+        read_imatrix(recipe_set.imatrix)
 
 
 class _Stages:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quantizer.commands.options import JsonOption, check_writable
+from quantizer.commands.options import JsonOption, check_writable, print_json
 from quantizer.measures.calls.case_files import read_cases, shipped_cases
 from quantizer.measures.choice import EvaluationChoice
 from quantizer.measures.evaluate import evaluate as measure
@@ -93,7 +92,7 @@ def evaluate(  # noqa: PLR0917  typer calls it by name
         json_file,
     )
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_json())
     else:
         Console().print(report_table(found))
 

@@ -63,7 +63,7 @@ class Model:
         if not self._handle:
             raise ModelLoadError(
                 f"llama.cpp cannot load {self.path}: the file is damaged or its architecture is newer than "
-                f"{self.library.build_info()} (run with --verbose for its log)"
+                f"{self.library.build_info()} (`functiongate serve FILE --verbose` shows its log)"
             )
         if use_mmap and repack:
             forget_pages(self.path)  # what was laid out anew is not read again
