@@ -6,6 +6,7 @@ no result depends on the order of chunks.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from quantizer.errors import NativeError
 from server.llama.batch import Batch
 from server.llama.context import Context, DecodeStatus
+from server.llama.interrupts import interrupts_held_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +56,7 @@ class Evaluator:
             eval_callback=eval_callback,
         )
         self._batch = Batch(n_ctx, 1, model.n_vocab)
+        self._has_callback = eval_callback is not None
 
     def logits(self, tokens: NDArray[np.int32], positions: slice) -> NDArray[np.float32]:
         """Logits after each token of a stretch of positions, shape `[len(positions), n_vocab]`, unnormalised.
@@ -65,10 +68,15 @@ class Evaluator:
         self._context.clear()
         self._batch.clear()
         self._batch.add(tokens, 0, 0, wants_logits=wanted)
-        status = self._context.decode(self._batch)
+        with self._uninterrupted():
+            status = self._context.decode(self._batch)
         if status is not DecodeStatus.OK:
             raise NativeError(f"llama.cpp did not evaluate a chunk of {len(tokens)} tokens ({status.name})")
         return self._context.rows
+
+    def _uninterrupted(self) -> AbstractContextManager[None]:
+        """An interrupt inside a callback would be lost, and the pass with it; the last pass is broken off instead."""
+        return interrupts_held_back(self._context.request_abort) if self._has_callback else nullcontext()
 
     def close(self) -> None:
         """Free the context and its batch. May be called again."""

@@ -17,12 +17,12 @@ from quantizer.calibration.sources import calibration_sources
 from quantizer.errors import PlanError
 from quantizer.imatrix.collect import collect
 from quantizer.imatrix.file import read_imatrix, write_imatrix
-from quantizer.imatrix.source import ImatrixFile
-from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.imatrix.source import ImatrixFile, read_imatrix_source
 from quantizer.imatrix.statistics import recipe_statistics
 from quantizer.lock import locked
-from quantizer.measures.evaluate import Means
-from quantizer.measures.evaluation_file import evaluate_once, evaluation_path
+from quantizer.measures.evaluate import evaluate
+from quantizer.measures.evaluation import evaluation_path
+from quantizer.measures.measure import Means
 from quantizer.model.duplicate import without_duplicate
 from quantizer.model.hashing import model_sha256
 from quantizer.model.inventory import Inventory, read_inventory
@@ -63,6 +63,7 @@ def run(
 
     Raises `QuantizerError` and its kinds; `PlanError` also if another process runs a set in the same folder.
     """
+    _check(recipe_set, model)
     recipes = [recipe for name in recipe_set.recipes for recipe in find_recipes(name)]
     stages = _Stages(3 + 2 * len(recipes) + 1, on_stage)
     with _alone(recipe_set.output):
@@ -80,7 +81,7 @@ def run(
         _evaluate_base(recipe_set, base.path, means)
         for plan, file in zip(plans, files, strict=True):
             stages.begin(f"evaluate {plan.recipe.name}")
-            evaluate_once(file, base.path, recipe_set.evaluation, means, evaluation_path(file))
+            evaluate(file, base.path, recipe_set.evaluation.measures(), means, evaluation_path(file))
         stages.begin("report")
         report = make_report(
             base.path,
@@ -90,6 +91,16 @@ def run(
             title=recipe_set.title or recipe_set.name,
         )
         return FinishedRun(base.path, tuple(files), report, write_report(report, recipe_set.report))
+
+
+def _check(recipe_set: RecipeSet, model: Path) -> None:
+    """Raise `QuantizerError` for what would fail late, after hours: texts, tasks, families, an imatrix."""
+    for measure in recipe_set.evaluation.measures():
+        measure.check(model)
+    if recipe_set.calibration is not None:
+        recipe_set.calibration.check()
+    if recipe_set.imatrix is not None:
+        read_imatrix(recipe_set.imatrix)
 
 
 class _Stages:
@@ -180,8 +191,8 @@ def _quantized(plan: Plan, target: Path, n_threads: int) -> Path:
 def _evaluate_base(recipe_set: RecipeSet, base: Path, means: Means) -> None:
     """What is not a comparison with the base: tasks, tool calls, speed. Its perplexity comes with every file's."""
     choice = replace(recipe_set.evaluation, with_text=False, n_dialogues=0)
-    if choice.tasks or choice.cases or choice.with_speed:
-        evaluate_once(base, None, choice, means, _base_evaluation(recipe_set, base))
+    if measures := choice.measures():
+        evaluate(base, None, measures, means, _base_evaluation(recipe_set, base))
 
 
 def _base_evaluation(recipe_set: RecipeSet, base: Path) -> Path:

@@ -18,10 +18,15 @@ from typing import Any, NoReturn
 from quantizer.calibration.sources import CalibrationChoice
 from quantizer.errors import RecipeError
 from quantizer.measures.calls.case_files import Case, read_cases, shipped_cases
-from quantizer.measures.evaluate import EvaluationChoice
+from quantizer.measures.choice import EvaluationChoice
+from quantizer.measures.tasks.measure import TaskKind
 from quantizer.planning.toml_text import read_toml_text
 
-_TASKS = ("hellaswag", "winogrande", "multiple_choice")
+_TASKS: Mapping[str, TaskKind] = {
+    "hellaswag": "hellaswag",
+    "winogrande": "winogrande",
+    "multiple_choice": "multiple-choice",
+}
 
 
 class WhenQuantized(StrEnum):
@@ -126,7 +131,7 @@ def _evaluation(table: _Table) -> EvaluationChoice:
         max_chunks=table.maybe_count("chunks"),
         n_dialogues=table.count("decisions", default.n_dialogues, least=0),
         family=table.text("family"),
-        tasks=tuple((kind.replace("_", "-"), path) for kind in _TASKS for path in table.paths(kind)),
+        tasks=tuple((kind, path) for key, kind in _TASKS.items() for path in table.paths(key)),
         n_tasks=table.maybe_count("tasks"),
         cases=(*cases, *given),
         with_speed=table.flag("speed", default=False),

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """Tokens, shape `[n_chunk, n_ctx]`, as the text has them; `bos` replaces the first of each when evaluated."""
+    """Tokens, shape `[n_chunk, n_ctx]`, as the text has them; `bos` replaces the first of each when evaluated.
+
+    `text_sha256` is the hash of the whole text in UTF-8, where it is known.
+    """
 
     tokens: NDArray[np.int32]
     bos: int | None
+    text_sha256: str | None = None
 
     @property
     def n_chunk(self) -> int:
@@ -98,4 +102,4 @@ def chunk_text(
         if max_chunks < 1:
             raise DataError(f"{max_chunks} chunks of {name} were asked for; 1 is the least")
         n_chunk = min(n_chunk, max_chunks)
-    return Chunks(tokens[: n_chunk * n_ctx].reshape(n_chunk, n_ctx), vocabulary.bos_token)
+    return Chunks(tokens[: n_chunk * n_ctx].reshape(n_chunk, n_ctx), vocabulary.bos_token, sha256(data).hexdigest())

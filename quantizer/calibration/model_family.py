@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from server.llama.model import Model
 
 
+def check_family(family_id: str | None) -> None:
+    """Raise `DataError` for an id that no family has; None is the file's own."""
+    try:
+        if family_id is not None:
+            get_family(family_id)
+    except UnknownFamilyError as error:
+        raise DataError(str(error)) from error
+
+
 @contextmanager
 def model_family(model: Model, family_id: str | None = None) -> Iterator[Family]:
     """The family that is named, else the one the file's metadata tell. Valid inside the `with` only.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from quantizer.calibration import generate_dialogues, render_dialogues, shipped_text
 from quantizer.calibration.chunks import chunk_text
-from quantizer.calibration.model_family import model_family
+from quantizer.calibration.model_family import check_family, model_family
 from quantizer.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ class CalibrationChoice:
     parse_special: bool = False
     n_ctx: int = 512
     max_chunks: int | None = None
+
+    def check(self) -> None:
+        """Raise `DataError` for a text that cannot be read or a family that there is not: before a model is opened."""
+        for path in self.texts:
+            read_text(path)
+        check_family(self.family)
 
 
 def calibration_sources(model: Model, choice: CalibrationChoice) -> list[tuple[str, Chunks]]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from quantizer.commands.options import JsonOption, check_writable, print_json
 from quantizer.measures.calls.case_files import read_cases, shipped_cases
-from quantizer.measures.evaluate import EvaluationChoice, Means
+from quantizer.measures.choice import EvaluationChoice
 from quantizer.measures.evaluate import evaluate as measure
+from quantizer.measures.measure import Means
 from quantizer.measures.text.reference import MAX_BYTES, ReferenceStore
 from quantizer.progress import work_bar
 from server.machine.cpu import choose_threads
@@ -21,7 +22,10 @@ from server.model_files.cache import cache_directory
 from server.model_files.catalogue import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from quantizer.measures.evaluation import Evaluation
+    from quantizer.measures.tasks.measure import TaskKind
 
 GIB = 1 << 30
 # Shown as percentages, as the model cards do.
@@ -50,12 +54,15 @@ def evaluate(  # noqa: PLR0917  typer calls it by name
     ] = None,
     case_count: Annotated[int | None, typer.Option(min=1, help="The first so many cases of each file.")] = None,
     speed: Annotated[bool, typer.Option("--speed", help="Measure tokens a second and peak memory.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    as_json: JsonOption = False,
+    json_file: Annotated[
+        Path | None, typer.Option(help="Keep the report here, in JSON; what it has already is not measured again.")
+    ] = None,
     reference_gib: Annotated[float, typer.Option(min=0.01, help="Bound of kept references.")] = MAX_BYTES / GIB,
     threads: Annotated[int, typer.Option(min=0, help="0: as many as this machine bears.")] = 0,
 ) -> None:
     """Measure a file: perplexity, divergence, decisions, tasks, tool calls, speed."""
-    named = [("hellaswag", hellaswag), ("winogrande", winogrande)]
+    named: list[tuple[TaskKind, Path | None]] = [("hellaswag", hellaswag), ("winogrande", winogrande)]
     named += [("multiple-choice", path) for path in multiple_choice or ()]
     asked = [case for path in cases or () for case in read_cases(path)[:case_count]]
     choice = EvaluationChoice(
@@ -71,50 +78,58 @@ def evaluate(  # noqa: PLR0917  typer calls it by name
         with_text=not no_text,
         with_speed=speed,
     )
-    report = measure(
+    if json_file is not None:
+        check_writable(json_file)
+    found = measure(
         resolve(model),
         None if reference is None else resolve(reference),
-        choice,
+        choice.measures(),
         Means(
             store=ReferenceStore(cache_directory() / "references", max_bytes=int(reference_gib * GIB)),
             n_threads=choose_threads(threads),
             bars=partial(work_bar, Console(stderr=True)),
         ),
+        json_file,
     )
-    if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    Console().print(report_table(report))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        Console().print(report_table(found))
 
 
-def report_table(report: Mapping[str, Any]) -> Table:
+def report_table(found: Evaluation) -> Table:
     """One number a row, with its error by resampling and, where there is one, by tokens."""
-    model = report["model"]
-    title = f"{model['name']}: {model['file_bytes'] / 1e6:.1f} MB, {model['bits_per_weight']:.3f} bits a weight"
+    model = found.model
+    title = f"{model.name}: {(model.file_bytes or 0) / 1e6:.1f} MB, {model.bits_per_weight or 0:.3f} bits a weight"
     table = Table(title=title)
     table.add_column("measure")
     for column in ("value", "± by chunks", "± by tokens"):
         table.add_column(column, justify="right")
-    for row in _rows(report):
+    for row in _rows(found):
         table.add_row(*row)
     return table
 
 
-def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    for part in ("text", "decisions"):
-        for name, found in report.get(part, {}).items():
-            if isinstance(found, dict):
-                shown = partial(_shown, is_share=name in _SHARES or name.startswith("delta_p"))
-                yield name, shown(found["value"]), shown(found["error"]), shown(found["token_error"])
-    for name, task in report.get("tasks", {}).items():
-        yield f"{name} ({task['n']})", _shown(task["accuracy"], is_share=True), "", _shown(task["error"], is_share=True)
-    if calls := report.get("tool_calls"):
-        for category, found in calls["by_category"].items():
-            yield f"tool calls, {category}", f"{found['right']} of {found['n']}", "", ""
-        yield "tool calls", _shown(calls["accuracy"], is_share=True), _shown(calls["error"], is_share=True), ""
-    if speed := report.get("speed"):
-        yield "prefill, tokens/s", f"{speed['prefill']:.1f}", "", ""
-        yield "decode, tokens/s", f"{speed['decode']:.1f}", "", ""
-        yield "peak memory, MB", f"{speed['peak_bytes'] / 1e6:.0f}", "", ""
+def _rows(found: Evaluation) -> Iterator[tuple[str, str, str, str]]:
+    for part in (found.text, found.decisions):
+        for name, estimate in part.estimates.items() if part else ():
+            shown = partial(_shown, is_share=name in _SHARES or name.startswith("delta_p"))
+            if estimate is None:
+                yield name, "no number", "", ""
+            else:
+                yield name, shown(estimate.value), shown(estimate.error), shown(estimate.token_error)
+    for name, task in found.tasks.items():
+        yield f"{name} ({task.n})", _shown(task.accuracy, is_share=True), "", _shown(task.error, is_share=True)
+    if calls := found.tool_calls:
+        for category, of in calls.by_category.items():
+            yield f"tool calls, {category}", f"{of['right']} of {of['n']}", "", ""
+        yield "tool calls", _shown(calls.accuracy, is_share=True), _shown(calls.error, is_share=True), ""
+    if speed := found.speed:
+        yield "prefill, tokens/s", f"{speed.prefill:.1f}", "", ""
+        yield "decode, tokens/s", f"{speed.decode:.1f}", "", ""
+        yield "peak memory, MB", f"{speed.peak_bytes / 1e6:.0f}", "", ""
+    for name, count in found.not_finite.items():
+        yield f"[red]broken: {name} without a number[/red]", str(count), "", ""
 
 
 def _shown(value: float | None, *, is_share: bool) -> str:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from quantizer.calibration.sources import CalibrationChoice, calibration_sources
+from quantizer.commands.options import check_writable
 from quantizer.errors import DataError
 from quantizer.imatrix.collect import collect, merge
 from quantizer.imatrix.file import read_imatrix, write_imatrix
@@ -36,9 +37,11 @@ def imatrix(  # noqa: PLR0917  typer calls it by name
 ) -> None:
     """Collect which inputs of each tensor matter, from calibration text."""
     console = Console(stderr=True)
+    check_writable(output)
+    choice = CalibrationChoice(tuple(text or ()), shipped, dialogues, seed, family, parse_special, ctx_size, chunks)
+    choice.check()
     merged = [read_imatrix(path) for path in add or ()]
     if model is not None:
-        choice = CalibrationChoice(tuple(text or ()), shipped, dialogues, seed, family, parse_special, ctx_size, chunks)
         checkpoint = output.with_name(f"{output.name}.checkpoint")
         with Model(resolve(model)) as weights, work_bar(console, "imatrix") as progress:
             sources = calibration_sources(weights, choice)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -10,31 +9,35 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from quantizer.commands.options import HeatMapOption, JsonOption, ModelFile
+from quantizer.commands.options import HeatMapOption, JsonOption, ModelName, check_writable, print_json
 from quantizer.commands.tables import console, group_table, size_text
 from quantizer.model.inventory import read_inventory
 from quantizer.planning.inspection import Inspection, inspect
 from quantizer.report.heat_map import draw_heat_map
+from server.model_files.catalogue import resolve
 
 _SHOWN_SUBSTITUTES = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ2_XS", "IQ3_S", "IQ4_XS")
 _SHOWN_TEXT = 80
 
 
 def inspect_model(
-    model: ModelFile,
+    model: ModelName,
     *,
     as_json: JsonOption = False,
     metadata: Annotated[bool, typer.Option("--metadata", help="List the metadata too.")] = False,
     heat_map: HeatMapOption = None,
 ) -> None:
     """Show a model's tensors, types and bits, and what is odd about it."""
-    inventory = read_inventory(model)
+    if heat_map is not None:
+        check_writable(heat_map)
+    path = resolve(model)
+    inventory = read_inventory(path)
     found = inspect(inventory)
     if heat_map is not None:
-        title = f"{found.name or model.name}: {found.bits_per_weight:.2f} bits per weight"
+        title = f"{found.name or path.name}: {found.bits_per_weight:.2f} bits per weight"
         draw_heat_map(((tensor, tensor.type) for tensor in inventory.tensors), title, heat_map)
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2))
+        print_json(found.as_json())
         return
     output = console()
     _print_summary(found, output)

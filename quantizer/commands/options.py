@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
-from quantizer.errors import DataError
-from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.errors import DataError, PlanError, QuantizerError, RecipeError
+from quantizer.imatrix.source import read_imatrix_source
 from quantizer.model.duplicate import without_duplicate
 from quantizer.model.inventory import Inventory, read_inventory
 from quantizer.planning.plan import Plan, make_plan
 from quantizer.planning.recipe import OnTrouble, Recipe, Statistics
 from quantizer.planning.recipe_file import find_recipes
 
-ModelFile = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A GGUF file; of a split model the first.", show_default=False)
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A GGUF file, of a split model the first, or a catalogue name.", show_default=False
+    ),
 ]
 RecipeNames = Annotated[
     list[str],
@@ -55,6 +59,31 @@ HeatMapOption = Annotated[
 ]
 
 
+def print_json(value: object) -> None:
+    """Print strict JSON: what a program reads in place of the tables."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def check_writable(*files: Path) -> None:
+    """Raise `DataError` for a file that could not be written in the end: before there is anything to write."""
+    for file in files:
+        if file.is_dir():
+            raise DataError(f"{file} is a folder: name a file in it")
+        if not file.parent.is_dir():
+            raise DataError(f"{file} cannot be written: there is no folder {file.parent} (make it, or name another)")
+        if not os.access(file.parent, os.W_OK):
+            raise DataError(f"{file} cannot be written: the folder {file.parent} may not be changed by this user")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `DataError` for a folder in which no file could be written, or that could not be made."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise DataError(f"{folder} is to be a folder, and {there} is a file: name another")
+    if not os.access(there, os.W_OK):
+        raise DataError(f"nothing can be written to {folder}: {there} may not be changed by this user")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to plan, of what, and with which liberties."""
@@ -69,21 +98,35 @@ class Request:
     keep_split: bool = False
     drop_duplicate: bool = False
 
-    def plans(self) -> Iterator[Plan]:
-        """One plan after the other, in the order of the recipes."""
+    def plans(self) -> list[Plan]:
+        """All plans, in the order of the recipes. Raises what the first recipe that does not fit is refused with."""
+        found = []
+        for _, plan in self.tried():
+            if isinstance(plan, QuantizerError):
+                raise plan
+            found.append(plan)
+        return found
+
+    def tried(self) -> Iterator[tuple[Recipe, Plan | PlanError | RecipeError]]:
+        """Each recipe with its plan, or with the reason why it does not fit this model."""
         found = [recipe for name in self.recipes for recipe in find_recipes(name)]
         inventory = self.inventory()
         imatrix = read_imatrix_source(self.imatrix) if self.imatrix else None
         statistics = _statistics(self.statistics) if self.statistics else None
         for recipe in found:
-            yield make_plan(
-                self._relaxed(recipe),
-                inventory,
-                imatrix=imatrix,
-                statistics=statistics,
-                allow_requantize=self.allow_requantize,
-                keep_split=self.keep_split,
-            )
+            try:
+                plan = make_plan(
+                    self._relaxed(recipe),
+                    inventory,
+                    imatrix=imatrix,
+                    statistics=statistics,
+                    allow_requantize=self.allow_requantize,
+                    keep_split=self.keep_split,
+                )
+            except (PlanError, RecipeError) as error:
+                yield recipe, error
+            else:
+                yield recipe, plan
 
     def inventory(self) -> Inventory:
         """The model, without the duplicate if that is wished."""

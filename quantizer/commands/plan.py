@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from quantizer.commands.options import (
@@ -17,22 +17,26 @@ from quantizer.commands.options import (
     ImatrixOption,
     JsonOption,
     KeepSplitOption,
-    ModelFile,
+    ModelName,
     OnMisalignedOption,
     OnMissingImatrixOption,
     RecipeNames,
     Request,
     StatisticsOption,
+    check_writable,
+    print_json,
 )
 from quantizer.commands.tables import console, group_table, size_text
 from quantizer.errors import PlanError
 from quantizer.model.groups import grouped
 from quantizer.planning.plan import Plan
+from quantizer.planning.recipe import Recipe
 from quantizer.report.heat_map import draw_heat_map
+from server.model_files.catalogue import resolve
 
 
 def plan_model(
-    model: ModelFile,
+    model: ModelName,
     recipes: RecipeNames,
     *,
     imatrix: ImatrixOption = None,
@@ -47,8 +51,10 @@ def plan_model(
     heat_map: HeatMapOption = None,
 ) -> None:
     """Show what recipes make of a model: types, exact size, bits, and what had to be substituted."""
+    if heat_map is not None:
+        check_writable(heat_map)
     request = Request(
-        model,
+        resolve(model),
         recipes,
         imatrix=imatrix,
         statistics=statistics,
@@ -58,20 +64,31 @@ def plan_model(
         keep_split=keep_split,
         drop_duplicate=drop_duplicate,
     )
-    plans = list(request.plans())
+    tried = list(request.tried())
+    if heat_map is not None and len(tried) != 1:
+        raise PlanError(f"--heat-map draws one plan, not {len(tried)}: name one recipe")
+    plans = [plan for _, plan in tried if isinstance(plan, Plan)]
+    if not plans:
+        request.plans()  # raises the first one's reason
     if heat_map is not None:
-        if len(plans) != 1:
-            raise PlanError(f"--heat-map draws one plan, not {len(plans)}: name one recipe")
         typed = ((each.tensor, each.type) for each in plans[0].tensors)
         draw_heat_map(typed, f"{plans[0].recipe.name}: {plans[0].bits_per_weight:.2f} bits per weight", heat_map)
     if as_json:
-        typer.echo(json.dumps([plan_json(plan) for plan in plans], indent=2))
+        print_json([plan_json(plan) if isinstance(plan, Plan) else refusal_json(one, plan) for one, plan in tried])
         return
     output = console()
-    for plan in plans:
+    for recipe, plan in tried:
+        if not isinstance(plan, Plan):
+            output.print(f"[red]{escape(recipe.name)} does not fit[/red]: {escape(str(plan))}", soft_wrap=True)
+            continue
         _print_plan(plan, output)
         if tensors:
             _print_tensors(plan, output)
+
+
+def refusal_json(recipe: Recipe, reason: Exception) -> dict[str, Any]:
+    """What stands in place of a plan for a recipe that does not fit the model."""
+    return {"recipe": recipe.name, "base": recipe.base.name, "refused": str(reason)}
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

@@ -14,17 +14,19 @@ from quantizer.commands.options import (
     DropDuplicateOption,
     ImatrixOption,
     KeepSplitOption,
-    ModelFile,
+    ModelName,
     OnMisalignedOption,
     OnMissingImatrixOption,
     RecipeNames,
     Request,
     StatisticsOption,
+    check_folder,
 )
 from quantizer.commands.tables import size_text
 from quantizer.errors import PlanError
 from quantizer.planning.plan import Plan
 from quantizer.quantize import QuantizedModel, file_name, quantize
+from server.model_files.catalogue import CATALOGUE, resolve
 
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="The file to write, of one recipe.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads; 0 for all CPUs that this process may use.")]
@@ -32,7 +34,7 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace file
 
 
 def quantize_model(
-    model: ModelFile,
+    model: ModelName,
     recipes: RecipeNames,
     *,
     imatrix: ImatrixOption = None,
@@ -43,13 +45,17 @@ def quantize_model(
     keep_split: KeepSplitOption = False,
     drop_duplicate: DropDuplicateOption = False,
     output: OutputOption = None,
-    output_dir: Annotated[Path | None, typer.Option(help="Where files go; beside the model if not given.")] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Where files go; beside the model if not given, here for one of the catalogue.")
+    ] = None,
     threads: ThreadsOption = 0,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Make a file of each recipe. Files that the same plan made before are kept, so that a set can be resumed."""
+    path = resolve(model)
+    _check_target(output, output_dir)
     request = Request(
-        model,
+        path,
         recipes,
         imatrix=imatrix,
         statistics=statistics,
@@ -59,17 +65,17 @@ def quantize_model(
         keep_split=keep_split,
         drop_duplicate=drop_duplicate,
     )
-    plans = list(request.plans())
+    plans = request.plans()
     if output is not None and len(plans) != 1:
         raise PlanError(f"--output names one file and these are {len(plans)} recipes: use --output-dir")
-    folder = output_dir or model.parent
-    targets = [output or folder / file_name(model, plan.recipe.name) for plan in plans]
+    folder = output_dir or _beside(model, path)
+    targets = [output or folder / file_name(path, plan.recipe.name) for plan in plans]
     for plan, target in zip(plans, targets, strict=True):
         _report(_make(plan, target, threads, overwrite=overwrite))
 
 
 def dequantize_model(
-    model: ModelFile,
+    model: ModelName,
     *,
     drop_duplicate: DropDuplicateOption = False,
     output: OutputOption = None,
@@ -77,12 +83,27 @@ def dequantize_model(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Make a base of F16 from a quantized model, for want of the original. It is marked, and what is made of it too."""
-    request = Request(model, ["F16"], allow_requantize=True, drop_duplicate=drop_duplicate)
+    path = resolve(model)
+    _check_target(output, None)
+    request = Request(path, ["F16"], allow_requantize=True, drop_duplicate=drop_duplicate)
     (plan,) = request.plans()
     if not plan.dequantized:
         raise PlanError(f"{model} is not quantized: use it as it is")
-    target = output or model.with_name(file_name(model, "dequantized-F16"))
+    target = output or _beside(model, path) / file_name(path, "dequantized-F16")
     _report(_make(plan, target, threads, overwrite=overwrite))
+
+
+def _beside(model: str, path: Path) -> Path:
+    """Where files go that nothing was said of: beside a file that was named; a catalogue's are in a cache."""
+    return Path() if model in CATALOGUE or model.startswith("hf:") else path.parent
+
+
+def _check_target(output: Path | None, output_dir: Path | None) -> None:
+    """Raise `DataError` for a place that cannot be written to, before anything is made."""
+    if output is not None:
+        check_folder(output.parent)
+    if output_dir is not None:
+        check_folder(output_dir)
 
 
 def _make(plan: Plan, target: Path, threads: int, *, overwrite: bool) -> QuantizedModel:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from quantizer.commands.options import JsonOption
+from quantizer.commands.options import JsonOption, print_json
 from quantizer.commands.tables import console
 from quantizer.planning.recipe_file import builtin_recipes, read_recipes
 
@@ -38,7 +37,7 @@ def list_recipes(
             }
             for recipe in found.values()
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     table = Table()
     for heading in ("recipe", "base", "mixture", "imatrix", "description"):

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from quantizer.commands.options import check_folder
 from quantizer.commands.tables import console, terminal_table
-from quantizer.measures.evaluate import Means
+from quantizer.measures.measure import Means
 from quantizer.measures.text.reference import MAX_BYTES, ReferenceStore
 from quantizer.progress import work_bar
 from quantizer.report.tables import report_tables
@@ -38,6 +39,8 @@ def run_set(
     recipe_set = find_set(name)
     if output_dir is not None:
         recipe_set = replace(recipe_set, output=output_dir, report=output_dir)
+    check_folder(recipe_set.output)
+    check_folder(recipe_set.report)
     errors = Console(stderr=True)
     means = Means(
         store=ReferenceStore(cache_directory() / "references", max_bytes=int(reference_gib * GIB)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from quantizer.commands.options import JsonOption, check_writable, print_json
 from quantizer.imatrix.file import read_imatrix
 from quantizer.imatrix.statistics import layer_statistics, tensor_statistics
 from quantizer.imatrix.statistics_plot import plot_statistics
@@ -23,16 +23,18 @@ if TYPE_CHECKING:
 
 def stats(
     imatrix: Annotated[Path, typer.Argument(help="A GGUF or .dat imatrix.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
     plot: Annotated[Path | None, typer.Option(help="Draw a picture too: .svg, .png or .pdf.")] = None,
 ) -> None:
     """Print what an imatrix says of each tensor and layer."""
+    if plot is not None:
+        check_writable(plot)
     tensors = tensor_statistics(read_imatrix(imatrix))
     layers = layer_statistics(tensors)
     if plot is not None:
         plot_statistics(plot, tensors, layers)
     if as_json:
-        typer.echo(json.dumps({"tensors": [*map(asdict, tensors)], "layers": [*map(asdict, layers)]}, indent=2))
+        print_json({"tensors": [*map(asdict, tensors)], "layers": [*map(asdict, layers)]})
         return
     console = Console()
     if not console.is_terminal:

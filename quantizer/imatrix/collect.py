@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,12 @@ import numpy as np
 from quantizer.calibration.chunks import Chunks
 from quantizer.errors import DataError, NativeError
 from quantizer.evaluator import FULL_PASS, Evaluator
-from quantizer.imatrix.file import Imatrix, ImatrixEntry, read_imatrix, write_imatrix
+from quantizer.imatrix.file import TEXTS_KEY, Imatrix, ImatrixEntry, read_imatrix, write_imatrix
 from quantizer.model.hashing import model_sha256
 from quantizer.native.graph import Product, ProductTap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,6 +35,7 @@ OUTPUTS = ("output.weight", "token_embd.weight")
 # Float32 sums of so many rows err by less than 1e-5; the sums of blocks are added in float64.
 _BLOCK_ROWS = 64
 _RUN_KEY = "functiongate.imatrix.run"
+NO_EXTRA: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -81,14 +83,24 @@ class Collector:
                 f"the inputs of {product.weight} are not finite: the model is damaged, or its type overflows"
             )
 
-    def imatrix(self, datasets: Sequence[str], chunk_count: int, chunk_size: int) -> Imatrix:
+    def check(self) -> None:
+        """Raise `NativeError` if some weight missed rows that others saw: a pass over the graph was cut off."""
+        counts = {int(sums.counts[0]): name for name, sums in self._sums.items() if len(sums.counts) == 1}
+        if len(counts) > 1:
+            raise NativeError(f"a pass was cut off: {counts[min(counts)]} saw {min(counts)} rows, others {max(counts)}")
+
+    def imatrix(
+        self, sources: Sequence[tuple[str, Chunks]], chunk_count: int, extra: Mapping[str, str] = NO_EXTRA
+    ) -> Imatrix:
         """The matrix as collected; weights that nothing flowed into are left out."""
+        texts = " ".join(chunks.text_sha256 for _, chunks in sources if chunks.text_sha256)
         entries = {
             name: ImatrixEntry(sums.squares.copy(), sums.counts.copy(), sums.means.copy())
             for name, sums in self._sums.items()
             if sums.counts.any()
         }
-        return Imatrix(entries, tuple(datasets), chunk_count, chunk_size)
+        names, n_ctx = tuple(name for name, _ in sources), _common_n_ctx(sources)
+        return Imatrix(entries, names, chunk_count, n_ctx, {**({TEXTS_KEY: texts} if texts else {}), **extra})
 
     def restore(self, imatrix: Imatrix) -> None:
         """Go on from a matrix that was collected before. Raises `DataError` if it does not hold Σx."""
@@ -129,7 +141,6 @@ def collect(
     """
     n_ctx = _common_n_ctx(sources)
     tokens = [chunks.evaluated(i) for _, chunks in sources for i in range(chunks.n_chunk)]
-    names = [name for name, _ in sources]
     collector = Collector()
     run = "" if checkpoint is None else _run_key(model, sources)
     done = _resume(collector, checkpoint, run)
@@ -142,13 +153,13 @@ def collect(
             collector.begin()
             evaluator.logits(tokens[i], slice(None))
             tap.check()
+            collector.check()
             progress(i + 1, len(tokens))
             if checkpoint is not None and (i + 1) % checkpoint_every == 0:
-                kept = collector.imatrix(names, i + 1, n_ctx)
-                write_imatrix(checkpoint, Imatrix(kept.entries, kept.datasets, i + 1, n_ctx, {_RUN_KEY: run}))
+                write_imatrix(checkpoint, collector.imatrix(sources, i + 1, {_RUN_KEY: run}))
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    return collector.imatrix(names, len(tokens), n_ctx)
+    return collector.imatrix(sources, len(tokens))
 
 
 def merge(matrices: Sequence[Imatrix]) -> Imatrix:
@@ -170,6 +181,7 @@ def merge(matrices: Sequence[Imatrix]) -> Imatrix:
         tuple(name for imatrix in matrices for name in imatrix.datasets),
         sum(imatrix.chunk_count for imatrix in matrices),
         max(imatrix.chunk_size for imatrix in matrices),
+        {TEXTS_KEY: " ".join(texts)} if (texts := [text for imatrix in matrices for text in imatrix.texts]) else {},
     )
 
 

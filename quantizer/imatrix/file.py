@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from quantizer.errors import FileFormatError
+from server.model_files.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,8 @@ _MAX_KEY_BYTES, _MAX_TEXT_BYTES = 1 << 12, 1 << 16
 _MAX_DIMS = 4
 _U32, _STRING, _ARRAY, _F32 = 4, 8, 9, 0
 _SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_EXPERTS = "_exps."  # in a name: one weight of many experts, which a `.dat` shows as one matrix
+TEXTS_KEY = "functiongate.imatrix.texts"
 _SQUARES, _SUMS, _COUNTS = ".in_sum2", ".in_sum", ".counts"
 
 
@@ -66,6 +69,11 @@ class Imatrix:
     chunk_size: int = 0
     extra: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """SHA-256 of each text that it was collected on, as far as the file tells: llama-imatrix's does not."""
+        return tuple(self.extra.get(TEXTS_KEY, "").split())
+
     def weights(self, name: str) -> NDArray[np.float32]:
         """What `llama_model_quantize` takes for a tensor: Σx²/count, shape `[n_mat * n_in]`. Raises `KeyError`."""
         return self.entries[name].mean_squares().reshape(-1)
@@ -76,28 +84,46 @@ def read_imatrix(path: Path) -> Imatrix:
     try:
         with path.open("rb") as file:
             reader = _Reader(path, file)
-            return _read_gguf(reader) if reader.begins_with(_MAGIC) else _read_dat(reader)
+            found = _read_gguf(reader) if reader.begins_with(_MAGIC) else _read_dat(reader)
     except OSError as error:
         raise FileFormatError(f"cannot read the imatrix {path}: {error.strerror or error}") from error
+    if uneven := uneven_counts(found):
+        raise FileFormatError(f"{path} is not a whole imatrix: {uneven} (collect it again)")
+    return found
+
+
+def uneven_counts(imatrix: Imatrix) -> str | None:
+    """What tells that some pass over the text was cut off: dense weights of blocks that saw different numbers of rows.
+
+    All of them see every token. Experts see those that are routed to them, and the output's weights are not in every
+    matrix that is merged. None if the counts agree.
+    """
+    seen: dict[int, str] = {}
+    for name, entry in imatrix.entries.items():
+        if name.startswith("blk.") and entry.n_mat == 1 and _EXPERTS not in name:
+            seen.setdefault(int(entry.counts[0]), name)
+    if len(seen) < 2:
+        return None
+    (fewest, one), (most, other) = min(seen.items()), max(seen.items())
+    return f"{one} saw {fewest} rows and {other} {most}"
 
 
 def write_imatrix(path: Path, imatrix: Imatrix) -> None:
     """Write a file that appears whole or not at all: `.dat` by that suffix, GGUF otherwise.
 
-    A `.dat` keeps neither Σx nor counts of single experts. Raises `FileFormatError` if it cannot be written or would be
-    empty.
+    A `.dat` keeps neither Σx nor counts of single experts. Raises `FileFormatError` if it cannot be written, would be
+    empty, or lacks a part of what its tensors should have seen.
     """
     if not imatrix.entries:
         raise FileFormatError(f"an imatrix without entries is not written to {path}: llama.cpp would not read it")
+    if uneven := uneven_counts(imatrix):
+        raise FileFormatError(f"an imatrix of which a part is missing is not written to {path}: {uneven}")
     data = _dat(imatrix) if path.suffix == ".dat" else _gguf(imatrix)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise FileFormatError(f"cannot write the imatrix {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class _Reader:

@@ -8,6 +8,7 @@ child's largest resident set, the mapped file included as far as it was read.
 from __future__ import annotations
 
 import json
+import re
 import resource
 import statistics
 import subprocess
@@ -15,13 +16,20 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantizer.errors import NativeError
+from quantizer.measures.evaluation import SpeedResult
+from quantizer.native.child import mortal
 from server.llama.batch import Batch
 from server.llama.context import Context, DecodeStatus
 from server.llama.model import Model
+from server.machine.cpu import describe_cpu
+
+if TYPE_CHECKING:
+    from quantizer.measures.measure import Means, Subject
 
 TIMEOUT_S = 1800
 _DECODE_DEPTH = 64  # tokens in memory before single ones are timed
@@ -40,6 +48,36 @@ class Speed:
     n_decode: int
 
 
+@dataclass(frozen=True, slots=True)
+class SpeedMeasure:
+    """The speed of a file on this processor."""
+
+    @property
+    def name(self) -> str:
+        """Its field."""
+        return "speed"
+
+    def depends(self, means: Means) -> list[Any]:
+        """The processor and the threads."""
+        return [describe_cpu(Path("/")), means.n_threads]
+
+    def check(self, _reference: Path | None) -> None:
+        """Nothing is asked of the user."""
+
+    def run(self, subject: Subject, means: Means) -> SpeedResult:
+        """Raises `NativeError` with the child's words if it fails."""
+        subject.release()
+        with means.bars("speed"):
+            speed = measure_speed(subject.path, n_threads=means.n_threads)
+        return SpeedResult(**asdict(speed), cpu=_cpu_name())
+
+
+def _cpu_name() -> str | None:
+    """What the processor calls itself, where the kernel tells."""
+    found = re.search(r"model name\s*: (.*?)(?: flags\b| Features\b|$)", describe_cpu(Path("/")))
+    return found[1].strip() if found else None
+
+
 def measure_speed(
     path: Path, *, n_threads: int, n_prompt: int = 512, n_decode: int = 64, repetitions: int = 3
 ) -> Speed:
@@ -47,7 +85,7 @@ def measure_speed(
     arguments = json.dumps([str(path), n_threads, n_prompt, n_decode, repetitions])
     try:
         child = subprocess.run(  # noqa: S603  our own interpreter and module
-            [sys.executable, "-m", "quantizer.measures.speed", arguments],
+            mortal([sys.executable, "-m", "quantizer.measures.speed", arguments]),
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

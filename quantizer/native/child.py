@@ -2,7 +2,7 @@
 
 llama.cpp asserts what a damaged file can make false, and an assertion that fails is `abort`; a file cut short while it
 is mapped is a bus error. Knows processes and signals, and no model. The law: whatever ends the child, the parent says
-so in one line and an exit code; whatever ends the parent ends the child.
+so in one line and an exit code; whatever ends the parent ends the child, also one that is another program.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PR_SET_PDEATHSIG = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _ENDED_BY_C = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
@@ -32,7 +34,7 @@ def in_child(work: Callable[[], int], on_death: Callable[[str], None]) -> int:
     if not child:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _die_with(parent)
-        return work()
+        return _ended(work())
     status = _wait(child, waited)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if not os.WIFSIGNALED(status):
@@ -43,6 +45,23 @@ def in_child(work: Callable[[], int], on_death: Callable[[str], None]) -> int:
         signal.raise_signal(number)
     on_death(_reason(number))
     return 1
+
+
+def mortal(command: Sequence[str]) -> list[str]:
+    """The command as a child of this process is to be given it, so that the child ends with this process.
+
+    The thread that starts it must live as long as the process does: Linux takes a parent's thread for the parent.
+    """
+    return [sys.executable, "-m", __name__, str(os.getpid()), *command]
+
+
+def _ended(code: int) -> int:
+    """The code, unless the work was interrupted: C++ may be at it still in a thread, and nothing is taken from it."""
+    if code == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _wait(child: int, waited: set[signal.Signals]) -> int:
@@ -66,6 +85,13 @@ def _die_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def main() -> None:
+    """Become the command that is given after the parent's number; what the kernel was asked for outlasts `execv`."""
+    parent, *command = sys.argv[1:]
+    _die_with(int(parent))
+    os.execv(command[0], command)  # noqa: S606  what our own process was given
+
+
 def _reason(number: signal.Signals) -> str:
     if number in _ENDED_BY_C:
         return (
@@ -75,3 +101,7 @@ def _reason(number: signal.Signals) -> str:
     if number == signal.SIGKILL:
         return "the process was killed (SIGKILL), most often for want of memory: use fewer threads or a smaller model"
     return f"the process was ended by {number.name}"
+
+
+if __name__ == "__main__":
+    main()

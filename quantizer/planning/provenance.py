@@ -15,7 +15,7 @@ from quantizer.model.layout import MAX_TEXT_BYTES, Value
 from server.model_files.ggml_types import GgmlType
 
 UNKNOWN_HASH = "0" * 64
-PLAN_KEY = "quantizer.planning.plan.sha256"
+PLAN_KEY = "quantizer.plan.sha256"
 SOURCE_KEY = "quantizer.source.sha256"
 REQUANTIZED_KEY = "quantizer.requantized"
 DEQUANTIZED_KEY = "quantizer.dequantized_from"
@@ -38,7 +38,7 @@ def imatrix_entries(imatrix: ImatrixFile) -> dict[str, Value]:
     entries: dict[str, Value] = {
         "quantize.imatrix.file": clipped(imatrix.file_name),
         "quantize.imatrix.entries_count": len(about.entries),
-        "quantizer.imatrix.collect.sha256": imatrix.sha256,
+        "quantizer.imatrix.sha256": imatrix.sha256,
     }
     if about.datasets:
         entries["quantize.imatrix.dataset"] = clipped(about.datasets[0])

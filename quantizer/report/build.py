@@ -8,16 +8,16 @@ say, and files that were not measured alike are not in one report.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from quantizer.errors import DataError, PlanError, RecipeError
 from quantizer.imatrix.source import ImatrixFile
 from quantizer.measures.estimate import Estimate
-from quantizer.measures.evaluation_file import evaluation_path, read_evaluation
+from quantizer.measures.evaluation import Evaluation, TextResult, evaluation_path, read_evaluation
 from quantizer.model.inventory import Inventory, read_inventory
 from quantizer.planning.plan import Plan, make_plan
 from quantizer.planning.provenance import DEQUANTIZED_KEY, REQUANTIZED_KEY
@@ -33,7 +33,7 @@ class ReportedFile:
     """One file. `name` is its recipe's, `label` its stock file type's; `naive_bytes` the size of the stock recipe.
 
     `bits` has bits per weight by kind, one value for each layer, None where a layer has no such tensor.
-    `calibrated_on` are the texts that its imatrix was collected on, as far as the file or the imatrix tells.
+    `calibrated_on` are the texts that its imatrix was collected on: hashes as far as the imatrix tells, else names.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ReportedFile:
     is_requantized: bool
     bits: Mapping[str, tuple[float | None, ...]]
     calibrated_on: tuple[str, ...]
-    evaluation: Mapping[str, Any]
+    evaluation: Evaluation
 
     @property
     def shrinkage(self) -> float | None:
@@ -56,7 +56,8 @@ class ReportedFile:
     @property
     def is_measured_on_its_calibration(self) -> bool:
         """Whether the text that it was measured on is one that its imatrix was collected on."""
-        return self.evaluation.get("text", {}).get("name") in self.calibrated_on
+        text = self.evaluation.text
+        return text is not None and bool({text.text_sha256, text.name} & {*self.calibrated_on})
 
     @property
     def accuracy(self) -> Estimate | None:
@@ -66,10 +67,15 @@ class ReportedFile:
             return None
         return Estimate(base.value / ppl.value) if base is not None else Estimate(1.0)
 
-    def measured(self, part: str, name: str) -> Estimate | None:
-        """A number of the evaluation, `("text", "kld")` for example; None if it was not measured."""
-        found = self.evaluation.get(part, {}).get(name)
-        return Estimate(**found) if isinstance(found, dict) else None
+    def measured(self, part: Literal["text", "decisions"], name: str) -> Estimate | None:
+        """A number of the evaluation, `("text", "kld")` for example; None if it was not measured or is none."""
+        found = self.evaluation.text if part == "text" else self.evaluation.decisions
+        return found.estimates.get(name) if found else None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether some of its logits are no numbers."""
+        return bool(self.evaluation.not_finite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ class Report:
     @property
     def conventions(self) -> Mapping[str, str]:
         """How each number was made, as the evaluations say."""
-        return {name: said for each in (self.base, *self.files) for name, said in _conventions(each).items()}
+        files = (self.base, *self.files)
+        return {name: said for each in files for name, said in each.evaluation.conventions.items()}
 
     def as_json(self) -> dict[str, Any]:
         """Everything in it, as JSON's types; numbers are not rounded."""
@@ -126,7 +133,9 @@ def make_report(
         raise DataError("there is no file to report on")
     _check_alike(reported)
     beside = base_evaluation or evaluation_path(base)
-    measured = {**_base_text(reported), **(read_evaluation(beside) if beside.exists() else {})}
+    measured = read_evaluation(beside) if beside.exists() else Evaluation()
+    if measured.text is None:
+        measured = replace(measured, text=_base_text(reported))
     metadata = origin.header.metadata
     was = metadata.get(DEQUANTIZED_KEY)
     return Report(
@@ -161,19 +170,19 @@ class _NaivePlans:
     def is_stock(self, inventory: Inventory, label: str) -> bool:
         """Whether a file is what the stock recipe of its label makes: by its recipe, or tensor by tensor."""
         stock, plan = self._recipes.get(label), self.get(label)
-        if stock is not None and inventory.header.metadata.get("quantizer.planning.recipe.sha256") == stock.digest:
+        if stock is not None and inventory.header.metadata.get("quantizer.recipe.sha256") == stock.digest:
             return True
         return plan is not None and plan.types == {tensor.name: tensor.type for tensor in inventory.tensors}
 
 
 def _reported(path: Path, naive: _NaivePlans) -> ReportedFile:
     inventory = read_inventory(path)
-    name = inventory.header.metadata.get("quantizer.planning.recipe")
+    name = inventory.header.metadata.get("quantizer.recipe")
     return _file(str(name or path.stem), path, inventory, read_evaluation(evaluation_path(path)), naive)
 
 
 def _file(
-    name: str, path: Path, inventory: Inventory, evaluation: Mapping[str, Any], naive: _NaivePlans | None
+    name: str, path: Path, inventory: Inventory, evaluation: Evaluation, naive: _NaivePlans | None
 ) -> ReportedFile:
     label = _label(inventory)
     plan = naive.get(label) if naive and label else None
@@ -200,8 +209,8 @@ def _file(
 def _calibration(inventory: Inventory, naive: _NaivePlans | None) -> tuple[str, ...]:
     metadata = inventory.header.metadata
     imatrix = naive.imatrix if naive else None
-    if imatrix is not None and metadata.get("quantizer.imatrix.collect.sha256") == imatrix.sha256:
-        return imatrix.imatrix.datasets
+    if imatrix is not None and metadata.get("quantizer.imatrix.sha256") == imatrix.sha256:
+        return imatrix.texts or imatrix.imatrix.datasets
     first = metadata.get("quantize.imatrix.dataset")  # which is all that llama-quantize tells
     return (first,) if isinstance(first, str) else ()
 
@@ -220,21 +229,24 @@ def _quantized_types(inventory: Inventory) -> str | None:
     return ", ".join(f"{name} ({count})" for name, count in counts.items()) or None
 
 
-def _base_text(files: Sequence[ReportedFile]) -> Mapping[str, Any]:
+def _base_text(files: Sequence[ReportedFile]) -> TextResult | None:
     """The base's perplexity, which the evaluation of every file against it tells too."""
-    text = next((found for each in files if (found := each.evaluation.get("text")) and "ppl_base" in found), None)
-    if text is None:
-        return {}
-    return {"text": {key: text[key] for key in ("n_ctx", "n_chunk", "n_scored", "tokens")} | {"ppl": text["ppl_base"]}}
+    for each in files:
+        text = each.evaluation.text
+        if text is not None and not text.not_finite and (ppl := text.estimates.get("ppl_base")) is not None:
+            return TextResult(text.n_ctx, text.n_chunk, text.n_scored, text.tokens, estimates={"ppl": ppl})
+    return None
 
 
 def _check_alike(files: Sequence[ReportedFile]) -> None:
     """All files must have been measured on one text and against one reference, as far as they were."""
-    for what, part, key in (("text", "text", "tokens"), ("reference", "reference", "sha256")):
-        seen: dict[Any, str] = {}
-        for each in files:
-            if (said := each.evaluation.get(part)) and key in said:
-                seen.setdefault(said[key], each.name)
+    texts = {each.evaluation.text.tokens: each.name for each in reversed(files) if each.evaluation.text}
+    references = {
+        each.evaluation.reference.sha256: each.name
+        for each in reversed(files)
+        if each.evaluation.reference and each.evaluation.reference.sha256
+    }
+    for what, seen in (("text", texts), ("reference", references)):
         if len(seen) > 1:
             raise DataError(f"{' and '.join(seen.values())} were evaluated with another {what} each: evaluate alike")
     names = [each.name for each in files]
@@ -243,7 +255,7 @@ def _check_alike(files: Sequence[ReportedFile]) -> None:
 
 
 def _dominated(files: Sequence[ReportedFile]) -> dict[str, str]:
-    points = _points(files)
+    points = [point for point in _points(files) if not point.is_broken]
     beaten = dominators([(point.size_bytes, point.kld) for point in points])
     return {point.name: points[by].name for point, by in zip(points, beaten, strict=True) if by is not None}
 
@@ -251,22 +263,17 @@ def _dominated(files: Sequence[ReportedFile]) -> dict[str, str]:
 def _matched(files: Sequence[ReportedFile]) -> tuple[MatchedBytes, ...]:
     stock_names = {each.name for each in files if each.is_stock}
     points = _points(files)
-    stock = [point for point in points if point.name in stock_names]
+    stock = [point for point in points if point.name in stock_names and not point.is_broken]
     return tuple(compare(point, stock) for point in points if point.name not in stock_names)
 
 
 def _points(files: Sequence[ReportedFile]) -> list[Point]:
     """Files whose divergence was measured."""
     return [
-        Point(each.name, each.size_bytes, tuple(by_chunk))
+        Point(each.name, each.size_bytes, each.evaluation.text.kld_by_chunk, each.is_broken)
         for each in files
-        if (by_chunk := each.evaluation.get("text", {}).get("kld_by_chunk"))
+        if each.evaluation.text and each.evaluation.text.kld_by_chunk
     ]
-
-
-def _conventions(file: ReportedFile) -> Mapping[str, str]:
-    said: Mapping[str, str] = file.evaluation.get("conventions", {})
-    return said
 
 
 def _file_json(file: ReportedFile) -> dict[str, Any]:
@@ -283,5 +290,5 @@ def _file_json(file: ReportedFile) -> dict[str, Any]:
         "is_stock": file.is_stock,
         "is_requantized": file.is_requantized,
         "bits": {kind: list(row) for kind, row in file.bits.items()},
-        "evaluation": {key: value for key, value in file.evaluation.items() if key != "conventions"},
+        "evaluation": {key: value for key, value in file.evaluation.to_json().items() if key != "conventions"},
     }

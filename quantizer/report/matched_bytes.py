@@ -33,20 +33,30 @@ class Verdict(StrEnum):
     WORSE = "only bought bytes, and stock files buy better"
     UNKNOWN = "unknown: one chunk has no error"
     OUTSIDE = "unknown: no stock file on both sides of its size"
+    BROKEN = "broken: some of its logits are no numbers"
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A file: its size, and its mean divergence in nats over each chunk. All points have the same chunks."""
+    """A file: its size, and its mean divergence in nats over each chunk. All points have the same chunks.
+
+    A chunk of a broken file, whose logits are not all numbers, may have none.
+    """
 
     name: str
     size_bytes: int
-    kld_by_chunk: tuple[float, ...]
+    kld_by_chunk: tuple[float | None, ...]
+    is_broken: bool = False
+
+    @property
+    def klds(self) -> tuple[float, ...]:
+        """Those of the chunks that have one."""
+        return tuple(kld for kld in self.kld_by_chunk if kld is not None)
 
     @property
     def kld(self) -> float:
-        """The mean over all chunks, which are of one length."""
-        return sum(self.kld_by_chunk) / len(self.kld_by_chunk)
+        """The mean over all chunks, which are of one length. Not of a broken file."""
+        return sum(self.klds) / len(self.klds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +64,12 @@ class MatchedBytes:
     """A file against the line. `expected` is the line's KLD at its size; `log_ratio` is ln(kld / expected).
 
     `neighbours` are the names of the stock files that the line joins. `expected` and `log_ratio` are None outside of
-    it, `error`, the standard error of `log_ratio`, also where there is one chunk.
+    it, `error`, the standard error of `log_ratio`, also where there is one chunk. Of a broken file all are None.
     """
 
     name: str
     size_bytes: int
-    kld: float
+    kld: float | None
     neighbours: tuple[str, ...]
     expected: float | None
     log_ratio: float | None
@@ -77,9 +87,14 @@ def dominators(costs: Sequence[tuple[float, float]]) -> list[int | None]:
 
 
 def compare(file: Point, stock: Sequence[Point]) -> MatchedBytes:
-    """Hold a file against the stock files' line. Raises `DataError` if they were not measured over the same chunks."""
+    """Hold a file against the line of stock files, none of which is broken.
+
+    Raises `DataError` if they were not measured over the same chunks.
+    """
     if any(len(point.kld_by_chunk) != len(file.kld_by_chunk) for point in stock):
         raise DataError(f"{file.name} and the stock files were not measured over the same chunks: evaluate them alike")
+    if file.is_broken:
+        return MatchedBytes(file.name, file.size_bytes, None, (), None, None, None, Verdict.BROKEN)
     beaten = dominators([(point.size_bytes, point.kld) for point in stock])
     front = sorted((p for p, by in zip(stock, beaten, strict=True) if by is None), key=lambda p: p.size_bytes)
     below = next((p for p in reversed(front) if p.size_bytes <= file.size_bytes), None)
@@ -88,7 +103,7 @@ def compare(file: Point, stock: Sequence[Point]) -> MatchedBytes:
         return MatchedBytes(file.name, file.size_bytes, file.kld, (), None, None, None, Verdict.OUTSIDE)
     width = above.size_bytes - below.size_bytes
     share = (file.size_bytes - below.size_bytes) / width if width else 0.0
-    rows = np.array([file.kld_by_chunk, below.kld_by_chunk, above.kld_by_chunk], np.float64)
+    rows = np.array([file.klds, below.klds, above.klds], np.float64)
 
     def log_ratio(chosen: NDArray[np.intp]) -> float:
         logs = np.log(np.maximum(rows[:, chosen].mean(axis=1), KLD_FLOOR))

@@ -7,7 +7,6 @@ in Markdown; the page asks no network; each file appears whole or not at all.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from quantizer.report import plot
 from quantizer.report.build import Report, ReportedFile
 from quantizer.report.matched_bytes import Verdict
 from quantizer.report.tables import megabytes, percent, report_tables, text_note, with_error
+from server.model_files.whole_file import whole_file
 from server.version import functiongate_version
 
 JSON_NAME, MARKDOWN_NAME, HTML_NAME, CARD_NAME = "report.json", "report.md", "report.html", "README.md"
@@ -36,7 +36,7 @@ class WrittenReport:
 def write_report(report: Report, folder: Path) -> WrittenReport:
     """Write all forms into a folder, over older ones. Raises `DataError` if they cannot be written."""
     written = WrittenReport(*(folder / name for name in (JSON_NAME, MARKDOWN_NAME, HTML_NAME, CARD_NAME)))
-    _write(written.json, json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
+    _write(written.json, json.dumps(report.as_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     _write(written.markdown, report_markdown(report))
     _write(written.html, report_html(report))
     _write(written.card, model_card(report))
@@ -61,11 +61,12 @@ def model_card(report: Report) -> str:
 def best_file(report: Report) -> ReportedFile:
     """The file that commands are shown with: the smallest that keeps 98 % of the base's "accuracy".
 
-    If none does, the most accurate one; if nothing was measured, the largest.
+    If none does, the most accurate one; if nothing was measured, the largest. A broken one only if all are.
     """
-    measured = [(file, file.accuracy.value) for file in report.files if file.accuracy is not None]
+    whole = [file for file in report.files if not file.is_broken] or report.files
+    measured = [(file, file.accuracy.value) for file in whole if file.accuracy is not None]
     if not measured:
-        return report.files[-1]
+        return whole[-1]
     return next((file for file, share in measured if share >= 0.98), max(measured, key=lambda each: each[1])[0])
 
 
@@ -100,12 +101,9 @@ def _one_line(text: object) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from quantizer.report.build import Report, ReportedFile
 from quantizer.report.matched_bytes import dominators
@@ -103,7 +104,7 @@ _MEASURES = (
     _Measure(
         "Size and tool calls that are right",
         "right, %",
-        lambda f: 100 * calls["accuracy"] if (calls := f.evaluation.get("tool_calls")) else None,
+        lambda f: 100 * calls.accuracy if (calls := f.evaluation.tool_calls) else None,
         more_is_better=True,
     ),
 )
@@ -126,8 +127,8 @@ def colour(bits: float) -> str:
     return f"hsl({285 - 230 * share:.0f} {45 + 35 * share:.0f}% {24 + 42 * share:.0f}%)"
 
 
-def _estimate(file: ReportedFile, part: str, name: str) -> float | None:
-    found = file.measured(part, name)
+def _estimate(file: ReportedFile, part: Literal["text", "decisions"], name: str) -> float | None:
+    found = None if file.is_broken else file.measured(part, name)
     return found.value if found else None
 
 

@@ -7,18 +7,20 @@ what they are of. MB are 10^6 bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from quantizer.measures.estimate import Estimate
+from quantizer.measures.evaluation import Evaluation, SpeedResult, TaskResult
 from quantizer.report.build import Report, ReportedFile
 from quantizer.report.matched_bytes import Z
 
 MISSING = "–"  # noqa: RUF001  a dash is what tables have there
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_Part = TypeVar("_Part")
 _Show = Callable[[ReportedFile], str]
 
 
@@ -157,11 +159,11 @@ def _divergence(report: Report) -> Table | None:
 
 def _tool_calls(report: Report) -> Table | None:
     columns: list[tuple[Column, _Show]] = []
-    if asked := _first(report, "tool_calls"):
-        note = f"{asked['n']} cases served by `functiongate serve`, greedy, `tool_choice` auto; ± for independent cases"
+    if asked := _first(report, lambda found: found.tool_calls):
+        note = f"{asked.n} cases served by `functiongate serve`, greedy, `tool_choice` auto; ± for independent cases"
         columns.append((Column("right, %", note), _calls_right))
-    if decided := _first(report, "decisions"):
-        what = f"{decided.get('decisions', '?')} decisions in {decided.get('calls', '?')} teacher-forced calls"
+    if decided := _first(report, lambda found: found.decisions):
+        what = f"{decided.decisions} decisions in {decided.calls} teacher-forced calls"
         note = f"{what}; forced syntax weighs nothing, the rest renormalised over what the grammar allows; ± over calls"
         columns += [
             (Column("KLD of decisions", note), lambda f: with_error(f.measured("decisions", "decision_kld"), 6)),
@@ -174,7 +176,7 @@ def _tool_calls(report: Report) -> Table | None:
 
 
 def _tasks(report: Report) -> Table | None:
-    names = list(dict.fromkeys(name for f in (report.base, *report.files) for name in f.evaluation.get("tasks", {})))
+    names = list(dict.fromkeys(name for f in (report.base, *report.files) for name in f.evaluation.tasks))
     if not names:
         return None
     columns: list[tuple[Column, _Show]] = []
@@ -187,23 +189,23 @@ def _tasks(report: Report) -> Table | None:
 
 
 def _speed(report: Report) -> Table | None:
-    speed = _first(report, "speed")
+    speed = _first(report, lambda found: found.speed)
     if speed is None:
         return None
-    where = f"{speed['n_threads']} threads, {speed.get('cpu') or 'this CPU'}; median of three runs"
+    where = f"{speed.n_threads} threads, {speed.cpu or 'this CPU'}; median of three runs"
     return _table(
         "Speed",
         report,
         [
             (
-                Column("prompt, t/s", f"prompts of {speed['n_prompt']} tokens, {where}"),
-                lambda f: _speed_of(f, "prefill", 1),
+                Column("prompt, t/s", f"prompts of {speed.n_prompt} tokens, {where}"),
+                lambda f: _rate(f, lambda speed: speed.prefill),
             ),
             (
-                Column("decode, t/s", f"{speed['n_decode']} single tokens, {where}"),
-                lambda f: _speed_of(f, "decode", 1),
+                Column("decode, t/s", f"{speed.n_decode} single tokens, {where}"),
+                lambda f: _rate(f, lambda speed: speed.decode),
             ),
-            (Column("peak, MB", "resident set of the measuring process"), lambda f: _speed_of(f, "peak_bytes", 1e-6)),
+            (Column("peak, MB", "resident set of the measuring process"), _peak),
         ],
     )
 
@@ -216,7 +218,7 @@ def _matched(report: Report) -> Table | None:
             (
                 each.name,
                 megabytes(each.size_bytes),
-                f"{each.kld:.6f}",
+                f"{each.kld:.6f}" if each.kld is not None else MISSING,
                 f"{each.expected:.6f}" if each.expected is not None else MISSING,
                 _change(each.log_ratio, each.error),
                 " and ".join(each.neighbours) or MISSING,
@@ -252,7 +254,7 @@ def _same_label(report: Report) -> Table | None:
                 _relative(file.measured("text", "ppl"), naive.measured("text", "ppl")),
                 *(megabytes(each.size_bytes) for each in (naive, file)),
                 f"{(file.size_bytes - naive.size_bytes) / 1e6:+.1f}",
-                *(_speed_of(each, "decode", 1) for each in (naive, file)),
+                *(_rate(each, lambda speed: speed.decode) for each in (naive, file)),
             )
         )
         for naive, file in pairs
@@ -296,18 +298,28 @@ _ERROR_NOTE = "± standard error by resampling chunks"
 
 def text_note(report: Report) -> str | None:
     """On what text perplexity and divergence were measured; None if they were not."""
-    text = _first(report, "text")
+    text = _first(report, lambda found: found.text)
     if text is None:
         return None
-    chunks = f"{text['n_chunk']} chunks of {text['n_ctx']} tokens, the second half of each scored: {text['n_scored']}"
+    chunks = f"{text.n_chunk} chunks of {text.n_ctx} tokens, the second half of each scored: {text.n_scored}"
     was = f", itself dequantized from {report.base_was}" if report.base_was else ""
-    return f"{chunks} tokens (SHA-256 {text['tokens'][:12]}); base {report.base.path.name}{was}"
+    return f"{chunks} tokens (SHA-256 {text.tokens[:12]}); base {report.base.path.name}{was}"
 
 
 def _warning(report: Report) -> str:
+    said = [
+        f"{file.name} is broken: its logits are no numbers at {n} of {file.evaluation.text.n_scored} positions, which "
+        f"are in no mean."
+        for file in report.files
+        if file.evaluation.text and (n := file.evaluation.text.not_finite)
+    ]
     seen = [file.name for file in report.files if file.is_measured_on_its_calibration]
-    if not seen:
-        return ""
+    if seen:
+        said.append(_seen(seen))
+    return " ".join(said)
+
+
+def _seen(seen: Sequence[str]) -> str:
     return (
         f"The imatrix of {', '.join(seen)} was collected on this text among others: on text that it has not seen, the "
         "losses are larger. Measure on another text before comparing with files that were made without it."
@@ -354,39 +366,53 @@ def _made_as(report: Report, file: ReportedFile) -> str:
     return ("stock" if file.is_stock else "recipe") + (", quantized twice" if file.is_requantized else "")
 
 
-def _first(report: Report, part: str) -> Mapping[str, Any] | None:
+def _first(report: Report, part: Callable[[Evaluation], _Part | None]) -> _Part | None:
     """A part of the evaluation of the first file that has it: its conventions are all files'."""
-    return next((found for f in (*report.files, report.base) if (found := f.evaluation.get(part))), None)
+    return next((found for f in (*report.files, report.base) if (found := part(f.evaluation)) is not None), None)
 
 
 def _calls_right(file: ReportedFile) -> str:
-    found = file.evaluation.get("tool_calls")
-    return with_error(Estimate(found["accuracy"], found["error"]), 1, scale=100) if found else MISSING
+    found = file.evaluation.tool_calls
+    return with_error(Estimate(found.accuracy, found.error), 1, scale=100) if found else MISSING
 
 
 def _tasks_of(report: Report, name: str) -> int:
-    return max(int(f.evaluation.get("tasks", {}).get(name, {}).get("n", 0)) for f in (*report.files, report.base))
+    found = (f.evaluation.tasks.get(name) for f in (*report.files, report.base))
+    return max(task.n + task.not_finite for task in found if task is not None)
 
 
 def _task(name: str, file: ReportedFile) -> str:
-    found = file.evaluation.get("tasks", {}).get(name)
-    return with_error(Estimate(found["accuracy"], found["error"]), 2, scale=100) if found else MISSING
+    found = file.evaluation.tasks.get(name)
+    if found is None:
+        return MISSING
+    broken = f" ({found.not_finite} without a number)" if found.not_finite else ""
+    return with_error(_share(found), 2, scale=100) + broken
+
+
+def _share(task: TaskResult) -> Estimate | None:
+    return None if task.accuracy is None else Estimate(task.accuracy, task.error)
 
 
 def _task_average(names: Sequence[str]) -> _Show:
     def show(file: ReportedFile) -> str:
-        found = [task for name in names if (task := file.evaluation.get("tasks", {}).get(name))]
+        tasks = [task for name in names if (task := file.evaluation.tasks.get(name))]
+        found = [share for task in tasks if not task.not_finite and (share := _share(task))]
         if len(found) < len(names):
             return MISSING
-        error = math.sqrt(sum(task["error"] ** 2 for task in found)) / len(found)
-        return with_error(Estimate(sum(task["accuracy"] for task in found) / len(found), error), 2, scale=100)
+        error = math.sqrt(sum((share.error or 0.0) ** 2 for share in found)) / len(found)
+        return with_error(Estimate(sum(share.value for share in found) / len(found), error), 2, scale=100)
 
     return show
 
 
-def _speed_of(file: ReportedFile, name: str, scale: float) -> str:
-    found = file.evaluation.get("speed")
-    return f"{scale * found[name]:.{0 if scale < 1 else 1}f}" if found else MISSING
+def _rate(file: ReportedFile, rate: Callable[[SpeedResult], float]) -> str:
+    found = file.evaluation.speed
+    return f"{rate(found):.1f}" if found else MISSING
+
+
+def _peak(file: ReportedFile) -> str:
+    found = file.evaluation.speed
+    return f"{1e-6 * found.peak_bytes:.0f}" if found else MISSING
 
 
 def _relative(new: Estimate | None, old: Estimate | None) -> str:

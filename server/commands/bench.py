@@ -34,7 +34,8 @@ def bench(  # noqa: PLR0917 -- typer calls it by name
     api_key: Annotated[str, typer.Option(envvar="FUNCTIONGATE_API_KEY", help="Key for both servers.")] = "",
     pid: Annotated[int | None, typer.Option(help="Process of the first server, for its peak memory.")] = None,
     against_pid: Annotated[int | None, typer.Option(help="Process of the second server.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of the table.")] = False,
+    json_file: Annotated[Path | None, typer.Option(help="Write all figures here, in JSON.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table here.")] = None,
     plot_file: Annotated[
         Path | None, typer.Option("--plot", help="Draw the figures here, .png or .svg; wants functiongate[report].")
@@ -43,11 +44,17 @@ def bench(  # noqa: PLR0917 -- typer calls it by name
     """Measure time to first token, gaps, throughput and decode steps; with --against, the ratios to another server."""
     # Imported here, so that `--help` and other commands do not wait for numpy and httpx.
     from server.bench.summary import HEAD, as_markdown, ratios, summarise  # noqa: PLC0415
+    from server.bench.summary import as_json as figures  # noqa: PLC0415
 
     chosen = [load_workload(name) for name in workloads or DEFAULTS]
     names = {"ours": (url, pid)} if against is None else {"ours": (url, pid), "theirs": (against, against_pid)}
     results = []
-    typer.echo(HEAD)
+
+    def show(line: str) -> None:
+        if not as_json:
+            typer.echo(line)
+
+    show(HEAD)
     lines = [HEAD]
     for workload in chosen:
         measured = asyncio.run(_measure(workload, [where for where, _ in names.values()], rounds, seed, api_key))
@@ -58,8 +65,10 @@ def bench(  # noqa: PLR0917 -- typer calls it by name
             for name, own, process in zip(names, measured, processes, strict=True)
         }
         lines.append(as_markdown(workload, summaries, found))
-        typer.echo(lines[-1])
+        show(lines[-1])
         results.append((workload, summaries, found))
+    if as_json:
+        typer.echo(json.dumps([figures(*result) for result in results], indent=2, allow_nan=False))
     _write(results, "\n".join(lines), json_file, markdown_file, plot_file)
 
 
@@ -73,7 +82,7 @@ def _write(
     from server.bench.summary import as_json  # noqa: PLC0415 -- as above
 
     if json_file is not None:
-        json_file.write_text(json.dumps([as_json(*result) for result in results], indent=2) + "\n")
+        json_file.write_text(json.dumps([as_json(*result) for result in results], indent=2, allow_nan=False) + "\n")
     if markdown_file is not None:
         markdown_file.write_text(table + "\n")
     if plot_file is not None:

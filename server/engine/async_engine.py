@@ -199,7 +199,8 @@ class AsyncEngine:
 
     def _check_room(self, owner: str) -> None:
         n_free = self._n_places - len(self._open)
-        n_own = sum(channel.request.terms.owner == owner for channel in self._open)
+        # A copy: a generation that is collected meanwhile is cancelled at once, by this thread and under its lock.
+        n_own = sum(channel.request.terms.owner == owner for channel in self._open.copy())
         if n_free <= 0:
             what = f"{len(self._open)} requests are running or waiting, which is the limit"
         elif self._n_owners > 1 and n_own >= 2 * n_free:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from server.llama.errors import LlamaError, ModelLoadError
+from server.llama.interrupts import interrupts_held_back
 from server.llama.library import library
 from server.llama.mapping import forget_pages
 from server.llama.vocabulary import Vocabulary
@@ -54,13 +55,15 @@ class Model:
         params.n_gpu_layers = 0
         params.use_extra_bufts = repack
         params.load_mode = c.LLAMA_LOAD_MODE_MMAP if use_mmap else c.LLAMA_LOAD_MODE_NONE
-        on_progress = _progress_callback(progress)
+        halted: list[bool] = []
+        on_progress = _progress_callback(progress, halted)
         params.progress_callback = c.llama_progress_callback(on_progress)
-        self._handle = c.llama_model_load_from_file(str(self.path).encode(), params)
+        with interrupts_held_back(lambda: halted.append(True)):
+            self._handle = c.llama_model_load_from_file(str(self.path).encode(), params)
         if not self._handle:
             raise ModelLoadError(
                 f"llama.cpp cannot load {self.path}: the file is damaged or its architecture is newer than "
-                f"{self.library.build_info()} (run with --verbose for its log)"
+                f"{self.library.build_info()} (`functiongate serve FILE --verbose` shows its log)"
             )
         if use_mmap and repack:
             forget_pages(self.path)  # what was laid out anew is not read again
@@ -176,11 +179,13 @@ def _check_is_gguf(path: Path) -> None:
         raise ModelLoadError(f"{path} is not a GGUF file: it starts with {magic!r} instead of {GGUF_MAGIC!r}")
 
 
-def _progress_callback(progress: Callable[[float], None] | None) -> Callable[[float, Any], bool]:
+def _progress_callback(progress: Callable[[float], None] | None, halted: list[bool]) -> Callable[[float, Any], bool]:
+    """llama.cpp gives up loading where it hears False."""
+
     def on_progress(fraction: float, _: Any) -> bool:
         if progress is not None:
             progress(fraction)
-        return True
+        return not halted
 
     return on_progress
 

@@ -148,7 +148,7 @@ def main(  # noqa: PLR0917  typer calls it by name
     one_call: Annotated[bool, typer.Option(help="Send parallel_tool_calls false.")] = False,
     count: Annotated[int, typer.Option(help="The first so many cases of each category.")] = 25,
     max_tokens: Annotated[int, typer.Option(help="Of an answer.")] = 512,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the counts here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json-file", help="Write the counts here.")] = None,
     show_wrong: Annotated[bool, typer.Option(help="Print the answers that are not right.")] = False,
 ) -> None:
     """Score a server's tool calls and count its decode steps."""

@@ -51,7 +51,7 @@ def main(
     count: Annotated[int, typer.Option(help="The first so many cases of each category.")] = 50,
     category: Annotated[list[str] | None, typer.Option(help="A BFCL category; may be given often.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the margins here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json-file", help="Write the margins here.")] = None,
 ) -> None:
     """Print the share of prompts whose answer begins as a call, by offset."""
     model = Model(path)

@@ -17,7 +17,10 @@ from quantizer.__main__ import run as command
 from quantizer.calibration.sources import CalibrationChoice
 from quantizer.errors import PlanError
 from quantizer.measures.calls.served import served
-from quantizer.measures.evaluate import EvaluationChoice, Means
+from quantizer.measures.choice import EvaluationChoice
+from quantizer.measures.measure import Means
+from quantizer.measures.speed import SpeedMeasure
+from quantizer.measures.text.measure import TextMeasure
 from quantizer.measures.text.reference import ReferenceStore
 from quantizer.progress import work_bar
 from quantizer.run import run
@@ -78,7 +81,7 @@ def test_a_run_makes_everything_and_a_second_one_nothing(small_set, means, wide,
     assert first.report.base_was is None
     before, made = times(small_set.output), contents(small_set.output)
     monkeypatch.setattr("quantizer.run.collect", None)
-    monkeypatch.setattr("quantizer.measures.evaluation_file.evaluate", None)
+    monkeypatch.setattr(TextMeasure, "run", None)
     run(small_set, wide, means)
     assert times(small_set.output) == before
     assert contents(small_set.output) == made
@@ -102,25 +105,28 @@ def test_a_run_that_was_killed_at_any_stage_is_completed_by_the_next(small_set, 
 
 
 def test_a_measure_that_is_added_is_the_only_one_made(small_set, means, wide, monkeypatch):
-    from quantizer.measures import evaluation_file
-
     run(small_set, wide, means)
     asked = []
-    measure = evaluation_file.evaluate
 
-    def spy(path, reference, choice, _means):
-        asked.append((choice.with_text, choice.n_dialogues, choice.with_speed))
-        return measure(path, reference, choice, _means)
+    def watched(kind):
+        measure = kind.run
 
-    monkeypatch.setattr(evaluation_file, "evaluate", spy)
+        def spy(self, subject, means):
+            asked.append(self.name)
+            return measure(self, subject, means)
+
+        monkeypatch.setattr(kind, "run", spy)
+
+    watched(TextMeasure)
+    watched(SpeedMeasure)
     more = replace(small_set, evaluation=replace(small_set.evaluation, with_speed=True))
     run(more, wide, means)
-    assert asked == [(False, 0, True)] * (1 + len(RECIPES))
+    assert asked == ["speed"] * (1 + len(RECIPES))
     run(small_set, wide, means)
     assert "speed" not in json.loads((small_set.output / "tiny-Q4_0.evaluation.json").read_text())
     again = replace(small_set, evaluation=replace(small_set.evaluation, max_chunks=2))
     run(again, wide, means)
-    assert asked[1 + len(RECIPES) :] == [(True, 0, False)] * len(RECIPES)
+    assert asked[1 + len(RECIPES) :] == ["text"] * len(RECIPES)
 
 
 def test_an_evaluation_that_is_damaged_is_made_anew(small_set, means, wide):

@@ -9,7 +9,6 @@ their divergence counts. The law: the same positions and the same allowed tokens
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from quantizer.errors import DataError, FileFormatError
 from quantizer.evaluator import Evaluator
 from quantizer.measures.estimate import Estimate, bootstrap_errors
 from quantizer.measures.text.divergence import MIN_LOG_PROBABILITY
+from server.model_files.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 2048
 _MAX_CUTS = 64
+_NAMES = ("decision_kld", "decision_kld_max", "decision_same_top", "decision_nll")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class ForcedCall:
 class DecisionDivergence:
     """Per decision, flat over all calls: D(reference ‖ model) in nats over the allowed tokens, and agreement.
 
-    `call` tells which call each belongs to; `nll` is the model's -ln p of the token that was decided.
+    `call` tells which call each belongs to; `nll` is the model's -ln p of the token that was decided. Decisions at
+    which the model's logits are no numbers are counted and weigh nothing.
     """
 
     kld: NDArray[np.float64]
@@ -68,10 +70,12 @@ class DecisionDivergence:
     nll: NDArray[np.float64]
     call: NDArray[np.int32]
 
-    def estimates(self) -> dict[str, Estimate]:
+    def estimates(self) -> dict[str, Estimate | None]:
         """`decision_kld`, `decision_kld_max`, `decision_same_top`, `decision_nll`; errors by bootstrap over calls."""
-        n_call = int(self.call.max()) + 1
-        of_call = [np.flatnonzero(self.call == i) for i in range(n_call)]
+        is_finite = self._is_finite
+        of_call = [np.flatnonzero((self.call == i) & is_finite) for i in np.unique(self.call[is_finite])]
+        if not of_call:
+            return dict.fromkeys(_NAMES)
 
         def measure(chosen: Sequence[int] | NDArray[np.intp]) -> dict[str, float]:
             at = np.concatenate([of_call[i] for i in chosen])
@@ -82,8 +86,18 @@ class DecisionDivergence:
                 "decision_nll": float(self.nll[at].mean()),
             }
 
-        errors = bootstrap_errors(measure, n_call)
-        return {name: Estimate(value, errors.get(name)) for name, value in measure(range(n_call)).items()}
+        errors = bootstrap_errors(measure, len(of_call))
+        return {name: Estimate(value, errors.get(name)) for name, value in measure(range(len(of_call))).items()}
+
+    @property
+    def n_not_finite(self) -> int:
+        """How many decisions the model has no numbers for."""
+        return int(np.count_nonzero(~self._is_finite))
+
+    @property
+    def _is_finite(self) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = np.isfinite(self.kld) & np.isfinite(self.nll)
+        return found
 
 
 def forced_calls(model: Model, family: Family, dialogues: Iterable[Dialogue]) -> list[ForcedCall]:
@@ -118,8 +132,16 @@ def expected_decisions(
     n_threads: int,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[ExpectedDecision]:
-    """The reference's part, decision after decision, over all calls. `progress`: calls done, in all."""
-    return [_expected(log_p) for _, _, log_p in _decisions(model, calls, n_threads, progress)]
+    """The reference's part, decision after decision, over all calls. `progress`: calls done, in all.
+
+    Raises `DataError` if some of its logits are no numbers.
+    """
+    found = []
+    for number, _, log_p in _decisions(model, calls, n_threads, progress):
+        if not np.isfinite(log_p).all():
+            raise DataError(f"{model.path.name} gives no numbers in call {number + 1}: nothing can be compared with it")
+        found.append(_expected(log_p))
+    return found
 
 
 def measure_decisions(
@@ -146,18 +168,14 @@ def measure_decisions(
 
 def save_expected(path: Path, expected: Sequence[ExpectedDecision]) -> None:
     """Write what `load_expected` reads, whole or not at all. Raises `OSError` if it cannot be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial.npz")
-    try:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.savez(
-            partial,
+            file,
             n=np.array([len(decision.index) for decision in expected], dtype=np.int64),
             top=np.array([decision.top for decision in expected], dtype=np.int32),
             index=np.concatenate([decision.index for decision in expected]),
             log_p=np.concatenate([decision.log_p for decision in expected]),
         )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_expected(path: Path) -> list[ExpectedDecision]:
@@ -204,8 +222,9 @@ def _expected(log_p: NDArray[np.float64]) -> ExpectedDecision:
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - float(logits.max())
-    log_p: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
+    with np.errstate(invalid="ignore"):  # of what is no number; whoever asked counts it
+        shifted = logits.astype(np.float64) - float(logits.max())
+        log_p: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
     return log_p
 
 

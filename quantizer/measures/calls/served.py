@@ -25,6 +25,7 @@ import httpx
 
 from quantizer.errors import QuantizerError
 from quantizer.measures.calls.case_files import ANY, AcceptedCall
+from quantizer.native.child import mortal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,13 +109,19 @@ def served(model: Path, *, n_threads: int, family: str | None = None) -> Iterato
     port = _free_port()
     command = [sys.executable, "-m", "server", "serve", str(model.resolve()), "--host", "127.0.0.1"]
     command += ["--port", str(port), "--alias", _ALIAS, "--parallel", "1", "--threads", str(n_threads)]
-    command += ["--family", family] if family else []
+    # What an operator's servers keep of their prompts is bounded: ours would push it out.
+    command += ["--prefix-disk", "0", *(["--family", family] if family else [])]
     # Neither a configuration in the working directory nor the user's settings for another server count here.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FUNCTIONGATE_")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile() as words:
         server = subprocess.Popen(  # noqa: S603  our own server
-            command, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=words, stderr=subprocess.STDOUT
+            mortal(command),
+            cwd=scratch,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=subprocess.STDOUT,
         )
         try:
             base = f"http://127.0.0.1:{port}"

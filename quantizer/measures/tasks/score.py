@@ -31,31 +31,38 @@ _Z_95 = 1.95996398454
 
 @dataclass(frozen=True, slots=True)
 class TaskScore:
-    """Whether each task was solved, in the order of the tasks, and the share that guessing would solve."""
+    """Whether each task was solved, in the order of the tasks, and the share that guessing would solve.
+
+    `n_not_finite` tasks have no score that is a number; they are not in `solved`.
+    """
 
     solved: NDArray[np.bool_]
     chance: float
+    n_not_finite: int = 0
 
     @property
     def n(self) -> int:
-        """The number of tasks."""
+        """The number of tasks that have a score."""
         return len(self.solved)
 
     @property
-    def accuracy(self) -> float:
-        """The share of tasks solved."""
-        return float(self.solved.mean())
+    def accuracy(self) -> float | None:
+        """The share of tasks solved; None if none has a score."""
+        return float(self.solved.mean()) if self.n else None
 
     @property
-    def error(self) -> float:
+    def error(self) -> float | None:
         """The standard error of `accuracy`; 0 with one task."""
-        p = self.accuracy
+        if (p := self.accuracy) is None:
+            return None
         return math.sqrt(p * (1 - p) / (self.n - 1)) if self.n > 1 else 0.0
 
     @property
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> tuple[float, float] | None:
         """Wilson's 95 % interval of `accuracy`."""
-        p, z = self.accuracy, _Z_95**2 / self.n
+        if (p := self.accuracy) is None:
+            return None
+        z = _Z_95**2 / self.n
         half = z * math.sqrt(self.n * (4 * p * (1 - p) + z)) / (2 * _Z_95)
         return (p + z / 2 - half) / (1 + z), (p + z / 2 + half) / (1 + z)
 
@@ -78,9 +85,10 @@ def score_choices(
             for query, log_p in zip(group.queries, answers, strict=True):
                 sums[query.sequence] += log_p
                 counts[query.sequence] += 1
-            solved.append(int(np.argmax(sums / counts)) in task.right)
+            if np.isfinite(sums).all():
+                solved.append(int(np.argmax(sums / counts)) in task.right)
     chance = len(tasks) / sum(len(task.answers) for task in tasks)
-    return TaskScore(np.array(solved), chance)
+    return TaskScore(np.array(solved, dtype=np.bool_), chance, len(tasks) - len(solved))
 
 
 def score_blanks(
@@ -100,8 +108,9 @@ def score_blanks(
         answered = zip(tasks, prepared, evaluator.evaluate(progress), strict=True)
         for task, (_, n_first), answers in answered:
             best = 0 if answers[:n_first].mean() > answers[n_first:].mean() else 1
-            solved.append(best == task.right)
-    return TaskScore(np.array(solved), 0.5)
+            if np.isfinite(answers).all():
+                solved.append(best == task.right)
+    return TaskScore(np.array(solved, dtype=np.bool_), 0.5, len(tasks) - len(solved))
 
 
 def _choice_candidates(model: Model, task: ChoiceTask) -> Candidates:

@@ -38,6 +38,12 @@ KLD_QUANTILES = {
     "0.1%": 0.001,
 }
 DELTA_QUANTILES = {**KLD_QUANTILES, "75%": 0.75, "25%": 0.25}
+_NAMES = (
+    *("ppl", "ppl_base", "ln_ratio", "ppl_ratio", "ppl_difference", "rho", "kld"),
+    *(f"kld_{name}" for name in ("max", "median", "min", *KLD_QUANTILES)),
+    *("delta_p", "delta_p_rms", *(f"delta_p_{name}" for name in ("max", "median", "min", *DELTA_QUANTILES))),
+    "same_top",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,10 @@ class Reference(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Per scored token, each of shape `[n_chunk, n_scored]`; `same_top` is whether the likeliest tokens agree."""
+    """Per scored token, each of shape `[n_chunk, n_scored]`; `same_top` is whether the likeliest tokens agree.
+
+    Positions at which the model's logits are no numbers are counted, and are no part of any figure.
+    """
 
     nll: NDArray[np.float32]
     nll_base: NDArray[np.float32]
@@ -90,20 +99,39 @@ class Divergence:
     delta_p: NDArray[np.float32]
     same_top: NDArray[np.bool_]
 
-    def estimates(self) -> dict[str, Estimate]:
-        """Every measure by name, with both errors where they are defined.
+    def estimates(self) -> dict[str, Estimate | None]:
+        """Every measure by name, with both errors where they are defined; None if no position has a number.
 
         `ppl`, `ppl_base`, `ln_ratio`, `ppl_ratio`, `ppl_difference`, `rho`, `kld`, `kld_median`, `kld_max`, `kld_min`,
         `kld_<quantile>`, `delta_p`, `delta_p_rms`, `delta_p_median`, …, `same_top`.
         """
-        everything = np.arange(len(self.nll))
-        values, token_errors = self._measures(everything), self._token_errors()
-        errors = bootstrap_errors(self._measures, len(self.nll))
+        usable = np.flatnonzero(self._is_finite.any(axis=1))
+        if not len(usable):
+            return dict.fromkeys(_NAMES)
+        values, token_errors = self._measures(usable), self._token_errors()
+        errors = bootstrap_errors(lambda chosen: self._measures(usable[chosen]), len(usable))
         return {name: Estimate(value, errors.get(name), token_errors.get(name)) for name, value in values.items()}
 
+    @property
+    def n_not_finite(self) -> int:
+        """How many positions the model has no numbers for."""
+        return int(np.count_nonzero(~self._is_finite))
+
+    def kld_by_chunk(self) -> tuple[float | None, ...]:
+        """The mean divergence of each chunk; None for one without any number."""
+        rows = (kld[is_finite] for kld, is_finite in zip(self.kld, self._is_finite, strict=True))
+        return tuple(float(row.mean(dtype="f8")) if row.size else None for row in rows)
+
+    @property
+    def _is_finite(self) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = np.isfinite(self.nll) & np.isfinite(self.kld) & np.isfinite(self.delta_p)
+        return found
+
     def _measures(self, chosen: NDArray[np.intp]) -> dict[str, float]:
-        nll, base = self.nll[chosen].astype(np.float64), self.nll_base[chosen].astype(np.float64)
-        kld, delta = self.kld[chosen].astype(np.float64), self.delta_p[chosen].astype(np.float64)
+        is_finite = self._is_finite[chosen]
+        nll, base, kld, delta = (
+            values[chosen][is_finite].astype(np.float64) for values in (self.nll, self.nll_base, self.kld, self.delta_p)
+        )
         ln_ratio = float(nll.mean() - base.mean())
         ppl, ppl_base = float(np.exp(nll.mean())), float(np.exp(base.mean()))
         return {
@@ -118,28 +146,32 @@ class Divergence:
             "delta_p": float(delta.mean()),
             "delta_p_rms": float(np.sqrt(np.mean(delta**2))),
             **_distribution("delta_p", delta, DELTA_QUANTILES),
-            "same_top": float(self.same_top[chosen].mean()),
+            "same_top": float(self.same_top[chosen][is_finite].mean()),
         }
 
     def _token_errors(self) -> dict[str, float]:
         """Standard errors as if tokens were independent, propagated to first order, as llama-perplexity prints them."""
-        nll, base = self.nll.astype(np.float64), self.nll_base.astype(np.float64)
-        delta = self.delta_p.astype(np.float64)
+        is_finite = self._is_finite
+        nll, base, kld, delta = (
+            values[is_finite].astype(np.float64) for values in (self.nll, self.nll_base, self.kld, self.delta_p)
+        )
         n = nll.size
+        if n < 2:
+            return {}
         s, s_base = _mean_error(nll), _mean_error(base)
         covariance = float(np.mean(nll * base) - nll.mean() * base.mean()) / (n - 1)
         ppl, ppl_base = float(np.exp(nll.mean())), float(np.exp(base.mean()))
         ln_ratio = float(np.sqrt(max(0.0, s**2 + s_base**2 - 2 * covariance)))
         difference = (ppl * s) ** 2 + (ppl_base * s_base) ** 2 - 2 * ppl * ppl_base * covariance
         rms = float(np.sqrt(np.mean(delta**2)))
-        same = float(self.same_top.mean())
+        same = float(self.same_top[is_finite].mean())
         return {
             "ppl": ppl * s,
             "ppl_base": ppl_base * s_base,
             "ln_ratio": ln_ratio,
             "ppl_ratio": float(np.exp(nll.mean() - base.mean())) * ln_ratio,
             "ppl_difference": float(np.sqrt(max(0.0, difference))),
-            "kld": _mean_error(self.kld.astype(np.float64)),
+            "kld": _mean_error(kld),
             "delta_p": _mean_error(delta),
             "delta_p_rms": 0.5 / rms * _mean_error(delta**2) if rms > 0 else 0.0,
             "same_top": float(np.sqrt(same * (1 - same) / (n - 1))),
@@ -191,12 +223,13 @@ def compare(
 ) -> Mapping[str, NDArray[np.float32] | NDArray[np.bool_]]:
     """The fields of a `Divergence` for some rows of logits."""
     peak, log_sum = peak_and_log_sum(logits)
-    log_total = peak + log_sum.astype(np.float32)
-    nll = log_total - logits[np.arange(len(targets)), targets]
     n_kept = expected.mask.sum(axis=1)
-    surprise = expected.log_p - logits[expected.mask] + np.repeat(log_total, n_kept)
     starts = np.concatenate([[0], np.cumsum(n_kept)[:-1]])
-    kld = np.add.reduceat(np.exp(expected.log_p) * surprise, starts, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # of logits that are no numbers
+        log_total = peak + log_sum.astype(np.float32)
+        nll = log_total - logits[np.arange(len(targets)), targets]
+        surprise = expected.log_p - logits[expected.mask] + np.repeat(log_total, n_kept)
+        kld = np.add.reduceat(np.exp(expected.log_p) * surprise, starts, dtype=np.float64)
     return {
         "nll": nll,
         "nll_base": expected.nll,

@@ -41,10 +41,14 @@ class RowBlocks:
 
 
 def peak_and_log_sum(logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """The largest logit of each row, and ln Σ exp(logit - largest), both `[n_rows]`."""
-    peak = logits.max(axis=1)
-    exponentials = np.exp(logits - peak[:, None])
-    return peak, np.log(exponentials.sum(axis=1, dtype=np.float64))
+    """The largest logit of each row, and ln Σ exp(logit - largest), both `[n_rows]`.
+
+    NaN where a logit is NaN or +inf: a damaged model's. Whoever measures counts those rows.
+    """
+    with np.errstate(invalid="ignore"):
+        peak = logits.max(axis=1)
+        exponentials = np.exp(logits - peak[:, None])
+        return peak, np.log(exponentials.sum(axis=1, dtype=np.float64))
 
 
 def negative_log_likelihood(
@@ -55,6 +59,7 @@ def negative_log_likelihood(
     def one(rows: slice) -> NDArray[np.float64]:
         peak, log_sum = peak_and_log_sum(logits[rows])
         chosen = logits[rows][np.arange(len(peak)), targets[rows]]
-        return log_sum - (chosen - peak).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            return log_sum - (chosen - peak).astype(np.float64)
 
     return np.concatenate(blocks.map(one, *logits.shape))

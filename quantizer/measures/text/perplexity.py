@@ -25,20 +25,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """-ln p of every scored token, nats, shape `[n_chunk, n_scored]`."""
+    """-ln p of every scored token, nats, shape `[n_chunk, n_scored]`. What is no number is no part of a mean."""
 
     nll: NDArray[np.float64]
 
     @property
-    def value(self) -> float:
-        """exp(mean -ln p)."""
-        return float(np.exp(self.nll.mean()))
+    def n_not_finite(self) -> int:
+        """How many positions the model has no numbers for."""
+        return int(np.count_nonzero(~np.isfinite(self.nll)))
 
-    def estimate(self) -> Estimate:
-        """The perplexity and its errors; the tokens' is PPL * sqrt(var / (n - 1))."""
-        errors = bootstrap_errors(lambda chosen: {"ppl": float(np.exp(self.nll[chosen].mean()))}, len(self.nll))
-        token_error = self.value * float(np.sqrt(self.nll.var() / (self.nll.size - 1)))
-        return Estimate(self.value, errors.get("ppl"), token_error)
+    def estimate(self) -> Estimate | None:
+        """The perplexity, exp(mean -ln p), and its errors; the tokens' is PPL * sqrt(var / (n - 1)).
+
+        None if no position has a number.
+        """
+        is_finite = np.isfinite(self.nll)
+        usable = self.nll[is_finite.any(axis=1)]
+        if not usable.size:
+            return None
+
+        def measure(chosen: NDArray[np.intp]) -> dict[str, float]:
+            rows = usable[chosen]
+            return {"ppl": float(np.exp(rows[np.isfinite(rows)].mean()))}
+
+        value = measure(np.arange(len(usable)))["ppl"]
+        nll = self.nll[is_finite]
+        token_error = value * float(np.sqrt(nll.var() / (nll.size - 1))) if nll.size > 1 else None
+        return Estimate(value, bootstrap_errors(measure, len(usable)).get("ppl"), token_error)
 
 
 def measure_perplexity(

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -28,6 +27,7 @@ from quantizer.evaluator import Evaluator
 from quantizer.measures.text.divergence import MIN_LOG_PROBABILITY, Predictions
 from quantizer.measures.text.log_probabilities import RowBlocks, peak_and_log_sum
 from quantizer.model.hashing import model_sha256
+from server.model_files.whole_file import partial_owner, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 30
 _MAGIC = b"FGPRED\x00\x01"  # the last byte is the version of the form
 _MAX_HEAD_BYTES = 1 << 12
-_PARTIAL = re.compile(r"^\..*\.(\d+)\.partial(\.npz)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ class ReferenceStore:
     def evict(self, newest: Path) -> None:
         """Remove those used longest ago until the rest fits the bound, `newest` stays; and what killed runs left."""
         for file in self._folder.iterdir():
-            if (left := _PARTIAL.match(file.name)) and not _is_running(int(left[1])):
+            if (owner := partial_owner(file.name)) is not None and not _is_running(owner):
                 file.unlink(missing_ok=True)
         files = [file for file in self._folder.iterdir() if file != newest and not file.name.startswith(".")]
         total = newest.stat().st_size
@@ -173,33 +172,34 @@ def write_reference(
 ) -> None:
     """Compute a reference and write it, chunk after chunk: memory holds one. `progress`: chunks done, in all.
 
-    Raises `DataError` as soon as it exceeds `max_bytes`; nothing is left behind then.
+    Raises `DataError` as soon as it exceeds `max_bytes`, or if logits are no numbers; nothing is left behind then.
     """
     head = {"n_chunk": chunks.n_chunk, "n_ctx": chunks.n_ctx, "n_vocab": model.n_vocab, "bos": chunks.bos}
     encoded = json.dumps(head).encode()
     scored = slice(chunks.first_scored, chunks.n_ctx - 1)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with (
-            partial.open("wb") as file,
-            Evaluator(model, n_ctx=chunks.n_ctx, n_outputs=chunks.n_scored, n_threads=n_threads) as evaluator,
-            RowBlocks(n_threads) as blocks,
-        ):
-            file.write(_MAGIC + struct.pack("<I", len(encoded)) + encoded + chunks.tokens.astype("<i4").tobytes())
-            for i in range(chunks.n_chunk):
-                logits, targets = evaluator.logits(chunks.evaluated(i), scored), chunks.targets(i)
-                rows = blocks.map(lambda part: _encoded(logits[part], targets[part]), *logits.shape)  # noqa: B023
-                for column in zip(*rows, strict=True):
-                    file.writelines(column)
-                if file.tell() > max_bytes:
-                    raise DataError(
-                        f"the reference exceeds {max_bytes} bytes at chunk {i + 1} of {chunks.n_chunk} "
-                        f"(use fewer chunks, or raise the bound)"
-                    )
-                progress(i + 1, chunks.n_chunk)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        whole_file(path) as partial,
+        partial.open("wb") as file,
+        Evaluator(model, n_ctx=chunks.n_ctx, n_outputs=chunks.n_scored, n_threads=n_threads) as evaluator,
+        RowBlocks(n_threads) as blocks,
+    ):
+        file.write(_MAGIC + struct.pack("<I", len(encoded)) + encoded + chunks.tokens.astype("<i4").tobytes())
+        for i in range(chunks.n_chunk):
+            logits, targets = evaluator.logits(chunks.evaluated(i), scored), chunks.targets(i)
+            if not np.isfinite(logits.max(axis=1)).all():
+                raise DataError(
+                    f"{model.path.name} gives no numbers in chunk {i + 1} of {chunks.n_chunk}: nothing can be compared "
+                    f"with it (convert or download it again)"
+                )
+            rows = blocks.map(lambda part: _encoded(logits[part], targets[part]), *logits.shape)  # noqa: B023
+            for column in zip(*rows, strict=True):
+                file.writelines(column)
+            if file.tell() > max_bytes:
+                raise DataError(
+                    f"the reference exceeds {max_bytes} bytes at chunk {i + 1} of {chunks.n_chunk} "
+                    f"(use fewer chunks, or --reference-gib to raise the bound)"
+                )
+            progress(i + 1, chunks.n_chunk)
 
 
 def reference_key(model: Model, chunks: Chunks) -> str:

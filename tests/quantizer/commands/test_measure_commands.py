@@ -48,7 +48,7 @@ def test_dialogues_calibrate_in_the_models_own_framing(model, tmp_path):
 def test_an_evaluation_is_a_report_with_its_conventions(model, text, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FUNCTIONGATE_CACHE_DIR", str(tmp_path / "cache"))
     other, report = write_tiny_gguf(tmp_path / "other.gguf", seed=1), tmp_path / "report.json"
-    arguments = ["--text", str(text), "--ctx-size", "64", "--chunks", "3", "--threads", "1", "--json", str(report)]
+    arguments = ["--text", str(text), "--ctx-size", "64", "--chunks", "3", "--threads", "1", "--json-file", str(report)]
     assert run(["evaluate", str(other), "--reference", str(model), *arguments]) == 0
     found = json.loads(report.read_text())
     assert found["text"]["n_scored"] == 3 * 31

@@ -16,10 +16,12 @@ def an_imatrix(seed=0, n_mat=1):
 
     def entry(n_in):
         sums = rng.random((n_mat, n_in)).astype(np.float32) * 1000
-        counts = rng.integers(1, 5000, n_mat)
+        counts = rng.integers(1, 5000, n_mat) if n_mat > 1 else np.array([3584])
         return ImatrixEntry(sums, counts, rng.normal(size=(n_mat, n_in)).astype(np.float32))
 
-    entries = {"blk.0.attn_q.weight": entry(64), "blk.0.ffn_down.weight": entry(96), "output.weight": entry(64)}
+    kind = "_exps" if n_mat > 1 else ""
+    names = (f"blk.0.ffn_up{kind}.weight", f"blk.0.ffn_down{kind}.weight", "output.weight")
+    entries = dict(zip(names, map(entry, (64, 96, 64)), strict=True))
     return Imatrix(entries, ("a.txt", "b"), 7, 512, {"functiongate.note": "é"})
 
 
@@ -129,6 +131,32 @@ def test_an_empty_imatrix_is_not_written(tmp_path):
     with pytest.raises(FileFormatError, match="without entries"):
         write_imatrix(tmp_path / "i.gguf", Imatrix({}))
     assert not list(tmp_path.iterdir())
+
+
+def cut_off(name, n_mat=1):
+    """A matrix of three weights of which one saw a chunk less than the others."""
+    ones = np.ones((n_mat, 8), np.float32)
+    seen = {f"blk.{i}.attn_q.weight": ImatrixEntry(np.ones((1, 8), np.float32), np.array([1024])) for i in range(2)}
+    return Imatrix({**seen, name: ImatrixEntry(ones, np.full(n_mat, 512))}, ("t",), 2, 512)
+
+
+def test_a_matrix_of_a_pass_that_was_cut_off_is_neither_written_nor_read(tmp_path, monkeypatch):
+    path = tmp_path / "i.gguf"
+    with pytest.raises(FileFormatError, match=r"blk\.1\.ffn_up\.weight saw 512 rows and blk\.0\.attn_q\.weight 1024"):
+        write_imatrix(path, cut_off("blk.1.ffn_up.weight"))
+    assert not list(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr("quantizer.imatrix.file.uneven_counts", lambda _imatrix: None)
+        write_imatrix(path, cut_off("blk.1.ffn_up.weight"))
+    with pytest.raises(FileFormatError, match=r"is not a whole imatrix: .* \(collect it again"):
+        read_imatrix(path)
+
+
+@pytest.mark.parametrize(("name", "n_mat"), [("blk.0.ffn_up_exps.weight", 4), ("output.weight", 1)])
+def test_experts_and_outputs_may_have_seen_less(tmp_path, name, n_mat):
+    for suffix in ("gguf", "dat"):
+        write_imatrix(tmp_path / f"i.{suffix}", cut_off(name, n_mat))
+        assert len(read_imatrix(tmp_path / f"i.{suffix}").entries) == 3
 
 
 def test_means_are_not_merged_with_sums(tmp_path):

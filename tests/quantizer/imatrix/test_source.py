@@ -9,8 +9,7 @@ from ggufs.hand_made_imatrix import HandMadeEntry, HandMadeImatrix, hand_made_im
 from quantizer.errors import FileFormatError
 from quantizer.imatrix.file import Imatrix, ImatrixEntry
 from quantizer.imatrix.file import write_imatrix as write_collected
-from quantizer.imatrix.source import ImatrixFile
-from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.imatrix.source import ImatrixFile, read_imatrix_source
 from quantizer.model.inventory import read_inventory
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quantizer.native.child import in_child
+from quantizer.native.child import in_child, mortal
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="the work is done in the process itself")
@@ -53,7 +53,10 @@ def started(work):
         text=True,
         preexec_fn=_hear_ctrl_c,  # noqa: PLW1509  the test has no threads
     )
-    return process, int(process.stdout.readline())
+    line = b""
+    while not line.endswith(b"\n"):  # no more than the line: what the file object held back, `communicate` would miss
+        line += os.read(process.stdout.fileno(), 1)
+    return process, int(line)
 
 
 def is_running(number):
@@ -61,6 +64,13 @@ def is_running(number):
         return "\nState:\tZ" not in Path(f"/proc/{number}/status").read_text()
     except OSError:
         return False
+
+
+def eventually(is_so, seconds=3):
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_so()
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 130])
@@ -107,13 +117,34 @@ def test_a_parent_that_is_killed_takes_its_child_along():
     process, child = started(WAITS)
     process.kill()
     process.communicate(timeout=30)
-    for _ in range(300):
-        if not is_running(child):
-            return
-        time.sleep(0.01)
-    pytest.fail("the child outlives its parent")
+    assert eventually(lambda: not is_running(child))
 
 
 def test_without_a_way_to_wait_the_work_is_done_here(monkeypatch):
     monkeypatch.delattr(signal, "sigwaitinfo")
     assert in_child(os.getpid, lambda _reason: None) == os.getpid()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_another_program_ends_with_the_process_that_started_it(number):
+    script = """
+import subprocess, sys, time
+from quantizer.native.child import mortal
+child = subprocess.Popen(mortal([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]),
+                         stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    child = int(process.stdout.readline())
+    assert is_running(child)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert eventually(lambda: not is_running(child))
+
+
+def test_another_programs_exit_code_and_words_are_its_own():
+    command = mortal([sys.executable, "-c", "import sys; print(sys.argv[1:]); sys.exit(3)", "a b", "-c"])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "['a b', '-c']\n", "")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from quantizer.errors import PlanError
-from quantizer.imatrix.source_file import read_imatrix_source
+from quantizer.imatrix.source import read_imatrix_source
 from quantizer.model.inventory import read_inventory
 from quantizer.native.quantize import anchored
 from quantizer.planning.plan import make_plan

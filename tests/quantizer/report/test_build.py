@@ -11,7 +11,7 @@ from ggufs.tiny_gguf import write_tiny_gguf
 
 from quantizer.__main__ import run
 from quantizer.errors import DataError
-from quantizer.measures.evaluation_file import evaluation_path
+from quantizer.measures.evaluation import evaluation_path
 from quantizer.report.build import make_report
 from quantizer.report.matched_bytes import Verdict
 from quantizer.report.page import best_file, model_card, report_html, report_markdown, write_report
@@ -94,16 +94,18 @@ def test_files_stand_by_size_and_the_beaten_ones_are_marked(report):
 
 
 def test_a_file_measured_on_the_text_of_its_imatrix_is_said_to_be(report):
-    def remarks(calibrated_on):
+    def remarks(calibrated_on, name="functiongate:text", sha256="ee" * 32):
         small, *others = report.files
-        text = small.evaluation["text"] | {"name": "functiongate:text"}
-        small = replace(small, calibrated_on=calibrated_on, evaluation={**small.evaluation, "text": text})
+        text = replace(small.evaluation.text, name=name, text_sha256=sha256)
+        small = replace(small, calibrated_on=calibrated_on, evaluation=replace(small.evaluation, text=text))
         tables = report_tables(replace(report, files=(small, *others)))
         return [table.title for table in tables if "imatrix of small was collected on this text" in table.remark]
 
     assert remarks(("mine.txt", "functiongate:text")) == ["Perplexity", "Divergence from the base"]
     assert remarks(("mine.txt",)) == []
     assert remarks(()) == []
+    assert len(remarks(("ee" * 32,), name="a copy of it.txt")) == 2
+    assert remarks(("dd" * 32,), name="an edited text.txt") == []
 
 
 def test_the_base_has_its_perplexity_from_the_files_evaluations(report):

@@ -187,6 +187,31 @@ async def test_no_owner_takes_the_last_places_from_the_others(runner: FakeRunner
     engine.close()
 
 
+async def test_a_generation_that_is_collected_while_the_open_ones_are_counted_is_no_fault(runner: FakeRunner) -> None:
+    """Garbage is collected at any moment, also in the middle of a walk over what is open."""
+    engine = AsyncEngine(runner, VOCABULARY, n_parallel=2, n_queue=10, n_owners=2)
+    forgotten: list[Generation] = []
+
+    class Owner(str):
+        """An owner whose comparison is such a moment."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            forgotten.clear()
+            return str.__eq__(self, other)
+
+    runner.hold()
+    one = dataclasses.replace(request(b"a" * 9), terms=ServiceTerms(Owner("x")))
+    forgotten.extend(engine.submit(dataclasses.replace(request(b"a" * 9))) for _ in range(4))
+    kept = [engine.submit(one), engine.submit(one)]
+    assert not forgotten
+    runner.resume()
+    await asyncio.gather(*map(read, kept))
+    engine.close()
+
+
 async def test_what_can_never_run_is_refused_at_once(engine: AsyncEngine) -> None:
     with pytest.raises(ContextLengthError) as too_long:
         engine.submit(request(b"a" * 1024))

@@ -1,4 +1,10 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +98,54 @@ def test_a_server_that_does_not_start_is_told_in_its_words(tmp_path):
     (tmp_path / "bad.gguf").write_bytes(b"no model")
     with pytest.raises(QuantizerError, match="did not start"):
         score_tool_calls(tmp_path / "bad.gguf", shipped_cases()[:1], n_threads=1)
+
+
+def descendants(number):
+    """The processes below one, by what they were called with."""
+    found, parents = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status, called = (folder / "status").read_text(), (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if "\nState:\tZ" not in status:
+            parents.setdefault(int(status.split("\nPPid:\t")[1].split()[0]), []).append((int(folder.name), called))
+    below = [number]
+    while below:
+        for child, called in parents.get(below.pop(), ()):
+            found[child] = called
+            below.append(child)
+    return found
+
+
+@pytest.mark.native
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no other kernel ends a child with its parent")
+@pytest.mark.parametrize(("asked", "sign"), [("--tool-calls", b"serve"), ("--speed", b"quantizer.measures.speed")])
+def test_nothing_outlives_a_measuring_process_that_is_killed(smollm2_path, asked, sign):
+    """The server, or the process whose speed is measured, and what they start themselves."""
+    command = [sys.executable, "-m", "quantizer", "evaluate", str(smollm2_path), "--no-text", asked]
+    process = subprocess.Popen(
+        command, cwd=Path(__file__).parents[4], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    deadline, found = time.monotonic() + 60, {}
+    while not any(sign in called.split(b"\0") for called in found.values()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        found = descendants(process.pid)
+    assert any(sign in called.split(b"\0") for called in found.values())
+    time.sleep(1)
+    found |= descendants(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    deadline = time.monotonic() + 5
+    while (left := [one for one in found if Path(f"/proc/{one}").exists()]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(found) >= 2
+    assert not left
+
+
+@pytest.mark.native
+def test_what_other_servers_keep_of_their_prompts_stays(smollm2_path, tmp_path, monkeypatch):
+    """They are bounded together: whatever is added pushes something out."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    score_tool_calls(smollm2_path, shipped_cases()[:1], n_threads=2)
+    assert not [path.name for path in tmp_path.rglob("*") if path.is_file() and "prefix" in str(path)]
