@@ -46,7 +46,7 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 	$${CXX:-c++} --version || true; } 2> /dev/null | sha256sum | cut -c -16)
 WHEEL = $(CACHE)/wheels/$(KEY)
 
-.PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-parser soak fuzz \
+.PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-loops bench-parser soak fuzz \
 	test-avx2 test-latest test-container measurements lock clean
 
 help: ## list the targets
@@ -86,6 +86,9 @@ bench: $(VENV)/dev.stamp ## measure tool-call accuracy and speed; ARGS= goes to 
 
 bench-families: $(VENV)/dev.stamp ## the same calls in every family's format; MODEL= is a GGUF file
 	PYTHONPATH=tests $(VENV)/bin/python tests/benchmarks/bench_families.py '$(MODEL)' $(ARGS)
+
+bench-loops: $(VENV)/dev.stamp ## whether an agent's loop ends, against a server that runs; ARGS='--url http://… --first required'
+	$(VENV)/bin/python tests/benchmarks/bench_loops.py $(ARGS)
 
 bench-parser: $(VENV)/dev.stamp ## measure how fast the parsers read; fails below half a million characters a second
 	PYTHONPATH=tests $(VENV)/bin/python tests/benchmarks/bench_parser.py --minimum 0.5 $(ARGS)

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from chat_templates.formats import OutputFormat
-from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_grammar
+from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_grammar, build_prose
 from chat_templates.guard import NO_MARKERS, Guard, Markers, Prompt
 from chat_templates.parser import OutputParser
 from chat_templates.readers.state import OfferedNames
@@ -200,6 +200,14 @@ class Family:
             special_tokens=self.special_tokens if special_tokens is None else special_tokens,
             allows_code=has_code_interpreter(tools or ()),
         )
+
+    def prose(self, special_tokens: Collection[str] | None = None, *, goes_on: bool = False) -> str:
+        """The Lark grammar of an answer in words, which is no call and does not look like one.
+
+        With `goes_on` it continues words that were generated. `special_tokens` as for `grammar`.
+        """
+        known = self.special_tokens if special_tokens is None else special_tokens
+        return build_prose(self.output, special_tokens=known, goes_on=goes_on)
 
 
 def tool_names(tools: Sequence[Tool]) -> frozenset[str]:

@@ -44,6 +44,12 @@ _ARGUMENTS_KEY = r'\s{0,4},\s{0,16}"(' + "|".join(CALL_KEYS) + r')"\s{0,4}:'
 # and a second call forced after it would be invented. Bounded, so that a model cannot idle here.
 _NEAR_SEPARATOR = r"[,;][ \n]{0,4}"
 
+# Words: where a line begins, braces, brackets, quotes, fences, tags and recipients open what is none; within a line an
+# object does: a model that may not begin with a brace begins with a parenthesis and a brace.
+_REST_OF_LINE = r"""([^\n{]|\{[^\s{"'\]}])*"""
+_LINE = r""" {0,8}[^\s{}\[\]`<>"']""" + _REST_OF_LINE
+_MORE_LINES = r"(\n{1,3}" + _LINE + r"){0,400}\n?"
+
 
 def build_grammar(
     output: OutputFormat,
@@ -79,6 +85,20 @@ def build_grammar(
     answer = _Answer(grammar, output.call, functions, code_marker, code_name, parallel)
     body = answer.auto(response_schema) if tool_choice == "auto" else answer.calls()
     grammar.rule("start", f"{thought} ({body})" if thought else body)
+    return grammar.text()
+
+
+def build_prose(output: OutputFormat, *, special_tokens: Collection[str], goes_on: bool = False) -> str:
+    """The grammar of an answer in words: no line of it begins as calls, JSON, code or markers do.
+
+    With `goes_on` it continues a line of words. Special tokens are never words.
+    """
+    grammar = LarkGrammar(special_tokens)
+    if goes_on:
+        grammar.rule("start", f"/{_REST_OF_LINE}{_MORE_LINES}/")
+        return grammar.text()
+    parts = (_thought(grammar, output), output.call.before_text(grammar), f"/{_LINE}{_MORE_LINES}/")
+    grammar.rule("start", " ".join(filter(None, parts)))
     return grammar.text()
 
 

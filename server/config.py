@@ -42,6 +42,7 @@ class Config(BaseSettings):
     `api_key` is one key or several, separated by commas; empty means that everyone may ask. `chat_template` says whose
     template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the catalogue's
     for this model, or 0; a request may say its own.
+    `repeat_calls` "end" lets no call be made again that has its result: the answer goes on in words.
     """
 
     model_config = SettingsConfigDict(
@@ -56,6 +57,7 @@ class Config(BaseSettings):
     family: str | None = None
     chat_template: Literal["family", "gguf"] = "family"
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
+    repeat_calls: Literal["end", "allow"] = "end"
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

@@ -82,6 +82,7 @@ class LoadedModel:
         """The engine's counters by metric name; those that only grow end in `_total`."""
         counts = dataclasses.asdict(self.engine.metrics)
         counts["throttled_periods"] = self.watch.periods
+        counts["repeated_calls"] = self.chat.repeated_calls
         return {name if name in GAUGES else f"{name}_total": value for name, value in counts.items()}
 
     async def warm(self, request: ChatRequest) -> int:
@@ -143,7 +144,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         templates.close()
         raise StartupError(str(error)) from error
     call_bias = default_call_bias(path) if config.call_bias is None else config.call_bias
-    chat = ChatService(engine, family, render, call_bias=call_bias)
+    chat = ChatService(engine, family, render, call_bias=call_bias, repeats_calls=config.repeat_calls == "allow")
     chat.warm_up()
     names = model_names(config.model, path)
     aliases = (config.alias,) if config.alias else ()

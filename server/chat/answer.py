@@ -9,7 +9,9 @@ import asyncio
 import secrets
 import string
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
 from chat_templates import (
     ContentDelta,
@@ -20,13 +22,30 @@ from chat_templates import (
     ToolCallEnd,
     ToolCallStart,
 )
+from server.chat.loop import RepeatedCall, RepeatGuard
 from server.chat.request import ChatDelta, ChatFinishReason, ChatResult, ToolCallDelta, ToolCallResult
 from server.chat.schemas.enforced import EnforcedSchemas
 from server.chat.schemas.unenforced import Unenforced
 from server.engine.generation import Generation
-from server.engine.types import FinishReason, GenerationChunk
+from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
 
 _LETTERS_AND_DIGITS = string.ascii_letters + string.digits
+
+
+@dataclass(slots=True)
+class Said:
+    """What an answer has told so far besides calls."""
+
+    reasoning: str = ""
+    content: str = ""
+
+
+class InWords(Protocol):
+    """Begins a generation that goes on in words after what was said; `n_generated` tokens of the answer are spent."""
+
+    async def __call__(self, said: Said, n_generated: int) -> tuple[Generation, OutputParser]:
+        """The generation and the parser of its text."""
+        ...
 
 
 class ChatStream:
@@ -36,9 +55,21 @@ class ChatStream:
     """
 
     def __init__(
-        self, generation: Generation, parser: OutputParser, schemas: EnforcedSchemas, call_id_size: int | None
+        self,
+        generation: Generation,
+        parser: OutputParser,
+        schemas: EnforcedSchemas,
+        call_id_size: int | None,
+        *,
+        guard: RepeatGuard | None,
+        in_words: InWords | None,
     ) -> None:
         self._generation = generation
+        self._guard = guard
+        self._in_words = in_words
+        self._said = Said()
+        self._usage: GenerationUsage | None = None  # of the generation before this one
+        self._repeats: list[RepeatedCall] = []
         self._call_id_size = call_id_size
         self._parser = parser
         self._schemas = schemas
@@ -64,25 +95,52 @@ class ChatStream:
             # A constrained call that is not complete here was cut, by a limit or a stop string: nothing else ends it.
             events += self._parser.finish(cut=True)
         for event in events:
-            self._ready.extend(self._deltas(event))
-        if chunk.finish_reason is FinishReason.STOP:
-            self._unenforced.end_content()
+            admitted = [event] if self._guard is None else self._guard.admit(event)
+            if isinstance(admitted, RepeatedCall):
+                await self._end_the_loop(admitted, chunk)
+                return
+            self._tell(admitted)
         if chunk.finish_reason is not None:
-            found = await asyncio.to_thread(self._unenforced.warnings) if self._unenforced else ()
-            self._ready.append(
-                ChatDelta(
-                    finish_reason=self._finish_reason(chunk.finish_reason),
-                    usage=chunk.usage,
-                    warnings=(*self._schemas.warnings, *found),
-                )
+            self._tell([] if self._guard is None else self._guard.release())
+            await self._finish(chunk.finish_reason, chunk.usage)
+
+    async def _end_the_loop(self, repeat: RepeatedCall, chunk: GenerationChunk) -> None:
+        """Go on in words, or end the answer with the calls that were no repeats."""
+        self._repeats.append(repeat)
+        await self._generation.aclose()
+        if self._has_calls or self._in_words is None:
+            await self._finish(FinishReason.STOP, chunk.usage)
+            return
+        self._usage, self._guard = chunk.usage, None
+        n_generated = 0 if chunk.usage is None else chunk.usage.completion
+        self._generation, self._parser = await self._in_words(self._said, n_generated)
+
+    async def _finish(self, reason: FinishReason, usage: GenerationUsage | None) -> None:
+        if reason is FinishReason.STOP:
+            self._unenforced.end_content()
+        found = await asyncio.to_thread(self._unenforced.warnings) if self._unenforced else ()
+        if self._usage is not None and usage is not None:
+            usage = self._usage.and_then(usage)
+        self._ready.append(
+            ChatDelta(
+                finish_reason=self._finish_reason(reason),
+                usage=usage,
+                warnings=(*self._schemas.warnings, *self._repeats, *found),
             )
+        )
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._ready.extend(self._deltas(event))
 
     def _deltas(self, event: Event) -> list[ChatDelta]:
         match event:
             case ContentDelta(text):
                 self._unenforced.add_content(text)
+                self._said.content += text
                 return [ChatDelta(content=text)]
             case ReasoningDelta(text):
+                self._said.reasoning += text
                 return [ChatDelta(reasoning=text)]
             case ToolCallStart(index, name, call_id):
                 self._has_calls = True

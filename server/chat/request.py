@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from server.chat.schemas.warning import SchemaWarning
 from server.engine.types import GenerationUsage, SamplingParams, ServiceTerms
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
@@ -44,6 +43,14 @@ class ChatRequest:
     thinks: bool = True
 
 
+class AnswerWarning(Protocol):
+    """What a client is told beside its answer."""
+
+    def fields(self) -> dict[str, str]:
+        """The warning as a JSON object."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
     """A piece of a tool call. `id` and `name` come once, in the call's first delta, with empty `arguments`."""
@@ -58,7 +65,7 @@ class ToolCallDelta:
 class ChatDelta:
     """A piece of an answer: exactly one of content, reasoning and tool_call, or the end.
 
-    The end has finish_reason and usage, and `warnings` about schemas that the answer was not held to.
+    The end has finish_reason and usage, and `warnings` about what the answer is not, or was kept from being.
     """
 
     content: str | None = None
@@ -66,7 +73,7 @@ class ChatDelta:
     tool_call: ToolCallDelta | None = None
     finish_reason: ChatFinishReason | None = None
     usage: GenerationUsage | None = None
-    warnings: tuple[SchemaWarning, ...] = ()
+    warnings: tuple[AnswerWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +94,4 @@ class ChatResult:
     tool_calls: tuple[ToolCallResult, ...]
     finish_reason: ChatFinishReason
     usage: GenerationUsage
-    warnings: tuple[SchemaWarning, ...] = ()
+    warnings: tuple[AnswerWarning, ...] = ()

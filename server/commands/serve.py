@@ -48,6 +48,10 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
             help="Logit offset of tokens that begin a call, where it is optional. [default: the catalogue's, or 0]"
         ),
     ] = None,
+    repeat_calls: Annotated[
+        str | None,
+        typer.Option(help="A call that has its result already: end the loop in words, or allow it. [default: end]"),
+    ] = None,
     ctx_size: Annotated[
         int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")
     ] = None,

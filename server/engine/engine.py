@@ -277,7 +277,7 @@ class Engine:
     def _deliver(self) -> list[Delivery]:
         for sequence in self._scheduler.running:
             if text := sequence.take_text():
-                self._outbox.append(Delivery(sequence, GenerationChunk(text), is_last=False))
+                self._outbox.append(Delivery(sequence, GenerationChunk(text, usage=sequence.usage), is_last=False))
         self.metrics.running = len(self._scheduler.running)
         self.metrics.waiting = len(self._scheduler.waiting)
         self.metrics.restored_tokens = self._scheduler.n_restored

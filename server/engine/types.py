@@ -86,10 +86,20 @@ class GenerationUsage:
     forced: int
     decode_steps: int
 
+    def and_then(self, later: GenerationUsage) -> GenerationUsage:
+        """The counts of one answer that two generations made: the prompt is the first one's."""
+        return GenerationUsage(
+            self.prompt,
+            self.cached,
+            self.completion + later.completion,
+            self.forced + later.forced,
+            self.decode_steps + later.decode_steps,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationChunk:
-    """A piece of a generation. The last one, and only it, has `finish_reason` and `usage`.
+    """A piece of a generation. The last one, and only it, has a `finish_reason`. `usage` is what was counted so far.
 
     `text` is whole UTF-8, never part of a stop string, and may be empty.
     """

@@ -67,6 +67,7 @@ def test_every_field_can_come_from_the_environment(monkeypatch):
         "max_itl": "50",
         "flash_attn": "off",
         "model_names": "strict",
+        "repeat_calls": "allow",
     }
     for name in Config.model_fields:
         monkeypatch.setenv(f"FUNCTIONGATE_{name.upper()}", values.get(name, "5"))

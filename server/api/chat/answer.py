@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from server.api.ignored import Ignored
-    from server.chat.request import ChatDelta, ChatResult, ToolCallDelta
-    from server.chat.schemas.warning import SchemaWarning
+    from server.chat.request import AnswerWarning, ChatDelta, ChatResult, ToolCallDelta
     from server.engine.types import GenerationUsage
 
 
@@ -136,7 +135,7 @@ class ChunkWriter:
         return {**chunk, "usage": None} if self._include_usage else chunk
 
 
-def _with_warnings(answer: dict[str, Any], warnings: Sequence[SchemaWarning | Ignored]) -> dict[str, Any]:
+def _with_warnings(answer: dict[str, Any], warnings: Sequence[AnswerWarning]) -> dict[str, Any]:
     """The answer and, if there are any, the warnings: an extension, which OpenAI's clients carry along unread."""
     return {**answer, "warnings": [warning.fields() for warning in warnings]} if warnings else answer
 
