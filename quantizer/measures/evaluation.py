@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from quantizer.errors import DataError
 from quantizer.measures.estimate import Estimate
-from server.model_files.whole_file import whole_file
+from server.whole_file import whole_file
 
 _Part = TypeVar("_Part")
 EVALUATION_SUFFIX = ".evaluation.json"

@@ -17,8 +17,8 @@ from quantizer.report import plot
 from quantizer.report.build import Report, ReportedFile
 from quantizer.report.matched_bytes import Verdict
 from quantizer.report.tables import megabytes, percent, report_tables, text_note, with_error
-from server.model_files.whole_file import whole_file
 from server.version import functiongate_version
+from server.whole_file import whole_file
 
 JSON_NAME, MARKDOWN_NAME, HTML_NAME, CARD_NAME = "report.json", "report.md", "report.html", "README.md"
 

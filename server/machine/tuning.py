@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from server.whole_file import whole_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -128,6 +130,5 @@ class TuningFile:
     def write(self, setting: Setting) -> None:
         """Replace the setting."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self.path.with_suffix(".partial")
-        aside.write_text(json.dumps(dataclasses.asdict(setting)))
-        aside.replace(self.path)
+        with whole_file(self.path) as aside:
+            aside.write_text(json.dumps(dataclasses.asdict(setting)))

@@ -13,6 +13,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from server.whole_file import whole_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -62,6 +64,7 @@ def _note(key: str, cache_dir: Path) -> Path:
 def _remember(note: Path, key: str, found: str) -> None:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps({"file": key, "sha256": found}))
+        with whole_file(note) as aside:
+            aside.write_text(json.dumps({"file": key, "sha256": found}))
     except OSError as error:
         log.info("the model's hash is not remembered: %s", error)

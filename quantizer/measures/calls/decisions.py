@@ -22,7 +22,8 @@ from quantizer.errors import DataError, FileFormatError
 from quantizer.evaluator import Evaluator
 from quantizer.measures.estimate import Estimate, bootstrap_errors
 from quantizer.measures.text.divergence import MIN_LOG_PROBABILITY
-from server.model_files.whole_file import whole_file
+from server.llama.guidance import guidance_tokenizer
+from server.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -105,7 +106,7 @@ def forced_calls(model: Model, family: Family, dialogues: Iterable[Dialogue]) ->
 
     Raises `DataError` if none is left.
     """
-    tokenizer = _tokenizer(model.vocabulary)
+    tokenizer = guidance_tokenizer(model.vocabulary)
     found = (_forced_call(model.vocabulary, family, tokenizer, dialogue) for dialogue in dialogues)
     calls = [call for call in found if call is not None and call.decisions]
     if not calls:
@@ -289,29 +290,6 @@ def _prompt_tokens(vocabulary: Vocabulary, prompt: str) -> list[int]:
     if vocabulary.bos and not prompt.startswith(vocabulary.bos):
         prompt = vocabulary.bos + prompt
     return vocabulary.tokenize(prompt.encode(), parse_special=True)
-
-
-def _tokenizer(vocabulary: Vocabulary) -> Any:
-    return llguidance.LLTokenizer(_Tokens(vocabulary), eos_token=sorted(vocabulary.eog))
-
-
-class _Tokens:
-    """The vocabulary in the shape that `llguidance.LLTokenizer` asks for; markers are named `<|…|>`."""
-
-    is_tokenizer_wrapper = True
-    bos_token_id: int | None = None
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self.eos_token_id = vocabulary.eos
-        self.tokens = list(vocabulary.pieces)
-        for text, token in vocabulary.special.items():
-            if not (text.startswith("<") and text.endswith(">")):
-                self.tokens[token] = b"<|" + self.tokens[token] + b"|>"
-        self.special_token_ids = sorted({*vocabulary.special.values(), *vocabulary.eog})
-
-    def __call__(self, text: str) -> list[int]:
-        return self._vocabulary.tokenize(text.encode(), parse_special=False)
 
 
 def decision_counts(calls: Sequence[ForcedCall]) -> Mapping[str, int]:

@@ -27,7 +27,7 @@ from quantizer.evaluator import Evaluator
 from quantizer.measures.text.divergence import MIN_LOG_PROBABILITY, Predictions
 from quantizer.measures.text.log_probabilities import RowBlocks, peak_and_log_sum
 from quantizer.model.hashing import model_sha256
-from server.model_files.whole_file import partial_owner, whole_file
+from server.whole_file import partial_owner, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from server.engine.kv_cache.prefix_tree import common_prefix
+from server.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -243,15 +244,10 @@ def _write_file(path: Path, identity: str, entry: StoredPrefix, state: bytes) ->
             "cache_key": entry.cache_key,
         }
     ).encode()
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            file.writelines((_HEAD.pack(MAGIC, VERSION, len(header)), header, tokens, state))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole_file(path) as aside, aside.open("wb") as file:
+        file.writelines((_HEAD.pack(MAGIC, VERSION, len(header)), header, tokens, state))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read_all(folder: Path, identity: str) -> list[StoredPrefix]:

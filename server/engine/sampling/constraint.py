@@ -14,6 +14,7 @@ import llguidance
 import numpy as np
 
 from server.errors import ConstraintError, EngineError, RequestError
+from server.llama.guidance import guidance_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class GrammarCompiler:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._tokenizer = llguidance.LLTokenizer(_ModelTokenizer(vocabulary), eos_token=sorted(vocabulary.eog))
+        self._tokenizer = guidance_tokenizer(vocabulary)
         self._n_vocab = len(vocabulary.pieces)
         self._end = vocabulary.eos
         self._limits = llguidance.LLParserLimits(
@@ -170,22 +171,3 @@ def _is_limit(reason: str) -> bool:
 
 def _first_line(text: str) -> str:
     return text.partition("\n")[0]
-
-
-class _ModelTokenizer:
-    """The vocabulary in the shape that `llguidance.LLTokenizer` asks for."""
-
-    is_tokenizer_wrapper = True
-    bos_token_id: int | None = None
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self.eos_token_id = vocabulary.eos
-        self.tokens = list(vocabulary.pieces)
-        for text, token in vocabulary.special.items():
-            if not (text.startswith("<") and text.endswith(">")):
-                self.tokens[token] = b"<|" + self.tokens[token] + b"|>"
-        self.special_token_ids = sorted({*vocabulary.special.values(), *vocabulary.eog})
-
-    def __call__(self, text: str) -> list[int]:
-        return self._vocabulary.tokenize(text.encode(), parse_special=False)
