@@ -20,7 +20,7 @@ from quantizer.errors import RecipeError
 from quantizer.measures.calls.case_files import Case, read_cases, shipped_cases
 from quantizer.measures.choice import EvaluationChoice
 from quantizer.measures.tasks.measure import TaskKind
-from quantizer.planning.toml_text import read_toml_text
+from quantizer.planning.recipe_file import read_toml_text
 
 _TASKS: Mapping[str, TaskKind] = {
     "hellaswag": "hellaswag",

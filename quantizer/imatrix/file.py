@@ -1,13 +1,13 @@
 """Importance matrices in files: llama.cpp's GGUF form and the older `.dat`, read and written.
 
-Knows layouts and bounds; no model. The law: no length found in a file is allocated before it is checked against the
-file's own size, so a hostile file ends in a sentence. What is written here, llama-quantize of the same commit reads.
+Knows layouts and bounds; no model. GGUF heads are read by `server.model_files.gguf`. The law: no length found in a file
+is allocated before it is checked against the file's own size, so a hostile file ends in a sentence. What is written
+here, llama-quantize of the same commit reads.
 Source: `common/imatrix-loader.cpp` and `tools/imatrix/imatrix.cpp` (save_imatrix, save_imatrix_legacy).
 """
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 from dataclasses import dataclass, field
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from quantizer.errors import FileFormatError
-from server.model_files.whole_file import whole_file
+from server.errors import StartupError
+from server.model_files.gguf import MAGIC, read_header
+from server.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,13 +26,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MAGIC = b"GGUF"
+    from server.model_files.gguf_header import GgufTensor, Scalar
+
 _ALIGNMENT = 32
-_MAX_KEYS, _MAX_TENSORS, _MAX_DATASETS = 1 << 12, 1 << 18, 1 << 12
+_MAX_TENSORS, _MAX_DATASETS = 1 << 18, 1 << 12
 _MAX_KEY_BYTES, _MAX_TEXT_BYTES = 1 << 12, 1 << 16
-_MAX_DIMS = 4
 _U32, _STRING, _ARRAY, _F32 = 4, 8, 9, 0
-_SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _EXPERTS = "_exps."  # in a name: one weight of many experts, which a `.dat` shows as one matrix
 TEXTS_KEY = "functiongate.imatrix.texts"
 _SQUARES, _SUMS, _COUNTS = ".in_sum2", ".in_sum", ".counts"
@@ -84,7 +85,7 @@ def read_imatrix(path: Path) -> Imatrix:
     try:
         with path.open("rb") as file:
             reader = _Reader(path, file)
-            found = _read_gguf(reader) if reader.begins_with(_MAGIC) else _read_dat(reader)
+            found = _read_gguf(path) if reader.begins_with(MAGIC) else _read_dat(reader)
     except OSError as error:
         raise FileFormatError(f"cannot read the imatrix {path}: {error.strerror or error}") from error
     if uneven := uneven_counts(found):
@@ -148,19 +149,6 @@ class _Reader:
             raise self.damaged(f"it ends within {n_bytes} bytes that it announces")
         return self._file.read(n_bytes)
 
-    def skip(self, n_bytes: int) -> None:
-        if not 0 <= n_bytes <= self.remaining:
-            raise self.damaged(f"it ends within {n_bytes} bytes that it announces")
-        self._file.seek(n_bytes, os.SEEK_CUR)
-
-    def seek(self, offset: int) -> None:
-        if not 0 <= offset <= self.size_bytes:
-            raise self.damaged(f"it points at byte {offset} of {self.size_bytes}")
-        self._file.seek(offset)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
     def number(self, form: str) -> int:
         value: int = struct.unpack(form, self.take(struct.calcsize(form)))[0]
         return value
@@ -180,82 +168,54 @@ class _Reader:
         return np.frombuffer(self._file.read(4 * n), dtype="<f4")
 
     def damaged(self, what: str) -> FileFormatError:
-        return FileFormatError(f"{self.path} is not a whole imatrix: {what} (collect it again)")
+        return _damaged(self.path, what)
 
 
-def _read_gguf(reader: _Reader) -> Imatrix:
-    reader.take(len(_MAGIC))
-    version = reader.number("<I")
-    if version not in {2, 3}:
-        raise reader.damaged(f"it is GGUF version {version}, not 2 or 3")
-    n_tensors = reader.count("<Q", "tensors", _MAX_TENSORS)
-    keys = dict(_key(reader) for _ in range(reader.count("<Q", "keys", _MAX_KEYS)))
-    if keys.get("general.type", "imatrix") != "imatrix":
-        raise FileFormatError(f"{reader.path} is a GGUF of type {keys['general.type']!r}, not an imatrix")
-    alignment = _whole(keys, "general.alignment") or _ALIGNMENT
-    if alignment > 1 << 20:
-        raise reader.damaged(f"its alignment is {alignment}")
-    table = dict(_tensor(reader) for _ in range(n_tensors))
+def _read_gguf(path: Path) -> Imatrix:
+    try:
+        header = read_header(path, max_array=_MAX_DATASETS)
+    except StartupError as error:
+        raise FileFormatError(f"this is no whole imatrix: {error}") from error
+    kind = header.metadata.get("general.type", "imatrix")
+    tensors = [tensor for tensor in header.tensors if tensor.name.endswith((_SQUARES, _SUMS, _COUNTS))]
+    if kind != "imatrix" or not tensors:
+        raise FileFormatError(
+            f"{path} is no imatrix: it is a GGUF of type {kind!r} with {len(tensors)} sums of squares"
+        )
+    if others := {tensor.type_id for tensor in tensors} - {_F32}:
+        raise _damaged(path, f"it has tensors of the type {min(others)}; an imatrix holds float32")
     # Tensors may not share bytes: a small file could otherwise ask for its own size once for each of them.
-    if (n_bytes := sum(4 * n_in * n_rows for n_in, n_rows, _ in table.values())) > reader.size_bytes:
-        raise reader.damaged(f"its tensors need {n_bytes} bytes; the file has {reader.size_bytes}")
-    start = -(-reader.tell() // alignment) * alignment
-    tensors = {}
-    for name, (n_in, n_rows, offset) in table.items():
-        reader.seek(start + offset)
-        tensors[name] = reader.floats(n_in * n_rows).reshape(n_rows, n_in)
-    datasets = keys.get("imatrix.datasets", ())
+    if (n_bytes := sum(tensor.size_bytes for tensor in tensors)) > header.size_bytes:
+        raise _damaged(path, f"its tensors need {n_bytes} bytes; the file has {header.size_bytes}")
+    with path.open("rb") as file:
+        values = {tensor.name: _rows(file, header.data_offset, tensor) for tensor in tensors}
+    metadata = header.metadata
     return Imatrix(
-        entries=_entries(reader, tensors),
-        datasets=datasets if isinstance(datasets, tuple) else (),
-        chunk_count=_whole(keys, "imatrix.chunk_count"),
-        chunk_size=_whole(keys, "imatrix.chunk_size"),
-        extra={k: v for k, v in keys.items() if isinstance(v, str) and k != "general.type"},
+        entries=_entries(path, values),
+        datasets=tuple(str(name) for name in header.arrays.get("imatrix.datasets", ())),
+        chunk_count=_whole(metadata, "imatrix.chunk_count"),
+        chunk_size=_whole(metadata, "imatrix.chunk_size"),
+        extra={k: v for k, v in metadata.items() if isinstance(v, str) and k != "general.type"},
     )
 
 
-def _whole(keys: Mapping[str, object], key: str) -> int:
-    value = keys.get(key)
+def _rows(file: BinaryIO, start: int, tensor: GgufTensor) -> NDArray[np.float32]:
+    """A tensor's values, `[rows, row length]`; the header was checked against the file's size."""
+    file.seek(start + tensor.offset)
+    n_in = tensor.shape[0] if tensor.shape else 1
+    return np.frombuffer(file.read(tensor.size_bytes), dtype="<f4").reshape(-1 if n_in else 0, n_in)
+
+
+def _whole(metadata: Mapping[str, Scalar], key: str) -> int:
+    value = metadata.get(key)
     return value if isinstance(value, int) else 0
 
 
-def _key(reader: _Reader) -> tuple[str, object]:
-    key = reader.text("<Q", _MAX_KEY_BYTES)
-    kind = reader.number("<I")
-    if kind == _STRING:
-        return key, reader.text("<Q", _MAX_TEXT_BYTES)
-    if kind == _U32:
-        return key, reader.number("<I")
-    if kind == _ARRAY:
-        item, n = reader.number("<I"), reader.number("<Q")
-        if item == _STRING:
-            if n > _MAX_DATASETS:
-                raise reader.damaged(f"{key!r} has {n} texts; the bound is {_MAX_DATASETS}")
-            return key, tuple(reader.text("<Q", _MAX_TEXT_BYTES) for _ in range(n))
-        if item not in _SCALAR_BYTES:
-            raise reader.damaged(f"{key!r} is an array of the unknown type {item}")
-        reader.skip(n * _SCALAR_BYTES[item])
-        return key, None
-    if kind not in _SCALAR_BYTES:
-        raise reader.damaged(f"{key!r} has the unknown type {kind}")
-    reader.skip(_SCALAR_BYTES[kind])
-    return key, None
+def _damaged(path: Path, what: str) -> FileFormatError:
+    return FileFormatError(f"{path} is not a whole imatrix: {what} (collect it again)")
 
 
-def _tensor(reader: _Reader) -> tuple[str, tuple[int, int, int]]:
-    """A name, and `(n_in, n_rows, offset)`."""
-    name = reader.text("<Q", _MAX_KEY_BYTES)
-    n_dims = reader.count("<I", "dimensions", _MAX_DIMS)
-    shape = [reader.number("<Q") for _ in range(n_dims)] or [1]
-    kind = reader.number("<I")
-    if kind != _F32:
-        raise reader.damaged(f"{name} has the type {kind}; an imatrix holds float32")
-    if 4 * math.prod(shape) > reader.size_bytes or not all(shape):
-        raise reader.damaged(f"{name} has the shape {shape}")
-    return name, (shape[0], math.prod(shape[1:]), reader.number("<Q"))
-
-
-def _entries(reader: _Reader, tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, ImatrixEntry]:
+def _entries(path: Path, tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, ImatrixEntry]:
     names = {name.removesuffix(_SQUARES) for name in tensors if name.endswith(_SQUARES)}
     names |= {name.removesuffix(_COUNTS) for name in tensors if name.endswith(_COUNTS)}
     entries = {}
@@ -263,16 +223,16 @@ def _entries(reader: _Reader, tensors: Mapping[str, NDArray[np.float32]]) -> dic
         sums, counts = tensors.get(name + _SQUARES), tensors.get(name + _COUNTS)
         means = tensors.get(name + _SUMS)
         if sums is None or counts is None:
-            raise reader.damaged(f"{name} has sums without counts, or counts without sums")
+            raise _damaged(path, f"{name} has sums without counts, or counts without sums")
         counts = counts.reshape(-1)
         if len(counts) not in {1, len(sums)} or (means is not None and means.shape != sums.shape):
-            raise reader.damaged(f"the counts or sums of {name} do not fit its {sums.shape} sums of squares")
+            raise _damaged(path, f"the counts or sums of {name} do not fit its {sums.shape} sums of squares")
         if not ((counts >= 0) & (counts < 2.0**62)).all():
-            raise reader.damaged(f"the counts of {name} are outside 0 … 2^62")
+            raise _damaged(path, f"the counts of {name} are outside 0 … 2^62")
+        if not np.isfinite(sums).all() or (means is not None and not np.isfinite(means).all()):
+            raise _damaged(path, f"the sums of {name} are not all numbers")
         n = np.rint(counts.astype(np.float64)).astype(np.int64)
         entries[name] = ImatrixEntry(sums, np.broadcast_to(n, (len(sums),)).copy(), means)
-    if not entries:
-        raise FileFormatError(f"{reader.path} is no imatrix: it is a GGUF without sums of squares")
     return entries
 
 
@@ -326,7 +286,7 @@ def _gguf(imatrix: Imatrix) -> bytes:
         _text("imatrix.chunk_size") + struct.pack("<II", _U32, imatrix.chunk_size),
         *(_text(key) + struct.pack("<I", _STRING) + _text(value) for key, value in sorted(imatrix.extra.items())),
     ]
-    head = struct.pack("<4sIQQ", _MAGIC, 3, len(tensors), len(keys)) + b"".join(keys)
+    head = struct.pack("<4sIQQ", MAGIC, 3, len(tensors), len(keys)) + b"".join(keys)
     offset, data = 0, []
     for name, values in tensors.items():
         n_rows, n_in = values.shape

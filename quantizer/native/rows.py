@@ -7,7 +7,6 @@ of its type, or it does not cross.
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,8 @@ def are_finite(kind: GgmlType, data: NDArray[np.uint8]) -> bool:
     ggml writes where it met another to stderr. Raises `NativeError` if the data is not whole blocks.
     """
     _check(kind, data)
-    validate = _function("ggml_validate_row_data", ctypes.c_bool, [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t])
+    arguments = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+    validate = library().function("ggml_validate_row_data", arguments, ctypes.c_bool)
     return bool(validate(kind.id, data.ctypes.data, data.nbytes))
 
 
@@ -46,7 +46,7 @@ def dequantized(kind: GgmlType, data: NDArray[np.uint8]) -> NDArray[np.float32]:
     _check(kind, data)
     if kind.name == "F32":
         return data.view(np.float32).copy()
-    traits = _function("ggml_get_type_traits", ctypes.POINTER(_TypeTraits), [ctypes.c_int])(kind.id).contents
+    traits = library().function("ggml_get_type_traits", [ctypes.c_int], ctypes.POINTER(_TypeTraits))(kind.id).contents
     if (traits.blck_size, traits.type_size) != (kind.block, kind.block_bytes) or not traits.to_float:
         raise NativeError(
             f"this llama.cpp does not read {kind.name} as expected; `make clean install` brings the one that is needed"
@@ -60,10 +60,3 @@ def dequantized(kind: GgmlType, data: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _check(kind: GgmlType, data: NDArray[np.uint8]) -> None:
     if data.nbytes % kind.block_bytes or not data.flags.c_contiguous:
         raise NativeError(f"{data.nbytes} bytes are not whole blocks of {kind.name}")
-
-
-def _function(name: str, result: Any, arguments: list[Any]) -> Any:
-    # Through libllama's own handle: see `server.llama.library` on the wheel's copies of ggml.
-    function = getattr(library().c.llama_cpp._lib, name)  # noqa: SLF001  the bindings expose no other way to it
-    function.restype, function.argtypes = result, arguments
-    return function

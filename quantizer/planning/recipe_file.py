@@ -20,7 +20,6 @@ from typing import Any, NoReturn, TypeVar
 from quantizer.errors import RecipeError
 from quantizer.planning.layers import parse_layers
 from quantizer.planning.recipe import Activations, Bump, Condition, Mixture, OnTrouble, Recipe, Rule, Selector
-from quantizer.planning.toml_text import read_toml_text
 from quantizer.planning.types import file_type, target_type
 from server.model_files.ggml_types import GgmlType
 
@@ -29,6 +28,7 @@ _Named = TypeVar("_Named")
 _RELATIONS = ("top", "bottom", "above", "below")
 _SELECTOR_KEYS = frozenset({"kind", "match", "layers", "statistic", *_RELATIONS})
 _MAX_PATTERN_LENGTH = 500
+_MAX_BYTES = 1 << 20
 
 
 def builtin_recipes() -> dict[str, Recipe]:
@@ -47,6 +47,19 @@ def builtin_recipes() -> dict[str, Recipe]:
 def read_recipes(path: Path) -> dict[str, Recipe]:
     """The recipes of the file at `path`, by name; they may extend built-in ones. Raises `RecipeError`."""
     return _File(str(path), read_toml_text(path, "recipe"), builtin_recipes()).recipes()
+
+
+def read_toml_text(path: Path, kind: str) -> str:
+    """The text at `path`, which should be a `kind`. Raises `RecipeError` if it cannot be read, or is beyond 1 MiB."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        text = data.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from error
+    if len(data) > _MAX_BYTES:
+        raise RecipeError(f"{path} is longer than {_MAX_BYTES} bytes: it is no {kind}")
+    return text
 
 
 def find_recipes(name: str) -> list[Recipe]:

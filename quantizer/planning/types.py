@@ -141,8 +141,3 @@ def fallback(kind: GgmlType, row_length: int) -> GgmlType | None:
     if substitute is None:
         return None
     return substitute if fits(substitute, row_length) else _NAMED["F16"]
-
-
-def row_bytes(kind: GgmlType, row_length: int) -> int:
-    """Bytes of one row, `ggml_row_size`; the row must fit."""
-    return row_length // kind.block * kind.block_bytes

@@ -170,11 +170,6 @@ class Context:
         self._check_seq(target)
         self._c.llama_memory_seq_cp(self._memory, source, target, start, stop)
 
-    def seq_keep(self, seq: int) -> None:
-        """Remove every sequence but one."""
-        self._check_seq(seq)
-        self._c.llama_memory_seq_keep(self._memory, seq)
-
     def seq_pos_max(self, seq: int) -> int:
         """The last position in memory of a sequence, -1 if it has none."""
         self._check_seq(seq)
@@ -225,12 +220,6 @@ class Context:
     def clear_abort(self) -> None:
         """Allow decodes again."""
         self._abort_flag[0] = b"\x00"
-
-    def set_threads(self, n_threads: int, n_threads_batch: int) -> None:
-        """Use this many threads from the next decode on: for one token, and for more than one."""
-        if min(n_threads, n_threads_batch) < 1:
-            raise LlamaError("a decode needs at least one thread")
-        self._c.llama_set_n_threads(self._open_handle(), n_threads, n_threads_batch)
 
     def close(self) -> None:
         """Free the context. May be called again. The caller makes sure that no decode is running."""

@@ -113,11 +113,6 @@ class Model:
         return int(self._c.llama_model_n_ctx_train(self.handle))
 
     @property
-    def n_embd(self) -> int:
-        """The width of the model."""
-        return int(self._c.llama_model_n_embd(self.handle))
-
-    @property
     def n_params(self) -> int:
         """The number of weights."""
         return int(self._c.llama_model_n_params(self.handle))

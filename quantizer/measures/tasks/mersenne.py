@@ -1,14 +1,13 @@
 """The random numbers of C++'s `std::mt19937` and of libstdc++'s distributions over it, to draw the same tasks.
 
-Knows numbers only. numpy has the generator; its seeding by one number and the two ways in which llama-perplexity makes
-an index of a number are written here. Source: the C++ standard, [rand.eng.mers]; libstdc++ `bits/uniform_int_dist.h`.
+Knows numbers only. numpy has the generator; the two ways in which llama-perplexity makes an index of a number are
+written here. Source: the C++ standard, [rand.eng.mers]; libstdc++ `bits/uniform_int_dist.h`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-_WORDS = 624
 _MASK = 0xFFFFFFFF
 
 
@@ -16,18 +15,11 @@ class Mersenne:
     """`std::mt19937(seed)`."""
 
     def __init__(self, seed: int) -> None:
-        key = [seed & _MASK]
-        for i in range(1, _WORDS):
-            key.append((1812433253 * (key[-1] ^ key[-1] >> 30) + i) & _MASK)
-        self._bits = np.random.MT19937()
-        self._bits.state = {
-            "bit_generator": "MT19937",
-            "state": {"key": np.array(key, dtype=np.uint32), "pos": _WORDS},
-        }
+        self._state = np.random.RandomState(seed)
 
     def next(self) -> int:
         """A number of 32 bits."""
-        return int(self._bits.random_raw())
+        return int(self._state.randint(0, 1 << 32, dtype=np.uint32))
 
     def uniform(self, n: int) -> int:
         """`std::uniform_int_distribution(0, n - 1)`: Lemire's method, which redraws what would be unfair."""

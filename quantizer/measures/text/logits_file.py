@@ -1,4 +1,4 @@
-"""llama.cpp's file of a reference's log-probabilities, read and written: `--kl-divergence-base`.
+"""llama.cpp's file of a reference's log-probabilities, read: `llama-perplexity --kl-divergence-base` writes it.
 
 Knows its layout: 16 bits for each token, for the 16 nats below the likeliest; that rounding, 2.4e-4 nats a
 step, is a floor under what can be measured with it. No length is allocated before it is checked.
@@ -17,7 +17,6 @@ import numpy as np
 from quantizer.calibration.chunks import Chunks
 from quantizer.errors import FileFormatError
 from quantizer.measures.text.divergence import MIN_LOG_PROBABILITY, Predictions
-from quantizer.measures.text.log_probabilities import RowBlocks, peak_and_log_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,49 +91,6 @@ class _LogitsChunk:
         mask = log_p > MIN_LOG_PROBABILITY
         nll = -log_p[np.arange(len(data)), self.targets[rows]]
         return Predictions(nll, log_p.argmax(axis=1).astype(np.int32), mask, log_p[mask])
-
-
-class LogitsFileWriter:
-    """Writes such a file, chunk after chunk. A context manager: the file appears at the end, whole, or not at all."""
-
-    def __init__(self, path: Path, chunks: Chunks, n_vocab: int) -> None:
-        self._path, self._n_vocab = path, n_vocab
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            self._file = self._partial.open("wb")
-            self._file.write(_HEAD.pack(_MAGIC, chunks.n_ctx, n_vocab, chunks.n_chunk))
-            self._file.write(chunks.tokens.astype("<i4").tobytes())
-        except OSError as error:
-            raise FileFormatError(f"cannot write the logits {path}: {error.strerror or error}") from error
-
-    def write(self, logits: NDArray[np.float32], blocks: RowBlocks) -> None:
-        """Append the scored rows of one chunk, `[n_scored, n_vocab]`. Raises `FileFormatError` if the disk is full."""
-        try:
-            for part in blocks.map(lambda rows: _encoded(logits[rows]), *logits.shape):
-                self._file.write(part)
-        except OSError as error:
-            raise FileFormatError(f"cannot write the logits {self._path}: {error.strerror or error}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._partial.replace(self._path)
-        self._partial.unlink(missing_ok=True)
-
-
-def _encoded(logits: NDArray[np.float32]) -> bytes:
-    peak, log_sum = peak_and_log_sum(logits)
-    least = np.maximum(logits.min(axis=1), peak - _DEPTH)
-    scale = (peak - least) / _STEPS
-    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale > 0)
-    out = np.zeros((len(logits), _row_words(logits.shape[1])), dtype="<u2")
-    out[:, :_SCALES].view("<f4")[:] = np.stack([scale, least - peak - log_sum.astype(np.float32)], axis=1)
-    steps = np.maximum(np.rint((logits - least[:, None]) * inverse[:, None]), 0)
-    out[:, _SCALES : _SCALES + logits.shape[1]] = steps
-    return out.tobytes()
 
 
 def _row_words(n_vocab: int) -> int:

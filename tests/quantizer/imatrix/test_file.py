@@ -110,7 +110,7 @@ def test_many_tensors_may_not_share_the_bytes_of_one(tmp_path):
         struct.pack("<Q", len(name)) + name + struct.pack("<IQQIQ", 2, size, 1, 0, 0)
         for name in (f"w{i}.in_sum2".encode() for i in range(n))
     )
-    path.write_bytes(struct.pack("<4sIQQ", b"GGUF", 3, n, 0) + table + bytes(4 * size))
+    path.write_bytes(struct.pack("<4sIQQ", b"GGUF", 3, n, 0) + table + bytes(4 * size + 64))
     with pytest.raises(FileFormatError, match="its tensors need"):
         read_imatrix(path)
 

@@ -12,6 +12,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from logits_writer import write_logits
 
 from quantizer.calibration import shipped_text
 from quantizer.calibration.chunks import chunk_text
@@ -22,8 +23,7 @@ from quantizer.imatrix.statistics import tensor_statistics
 from quantizer.measures.tasks.files import read_hellaswag, read_multiple_choice, read_winogrande
 from quantizer.measures.tasks.score import score_blanks, score_choices
 from quantizer.measures.text.divergence import measure_divergence
-from quantizer.measures.text.log_probabilities import RowBlocks
-from quantizer.measures.text.logits_file import LogitsFile, LogitsFileWriter
+from quantizer.measures.text.logits_file import LogitsFile
 from quantizer.measures.text.perplexity import measure_perplexity
 from server.llama.library import ALL_KERNELS, NO_KERNELS
 from server.llama.model import Model
@@ -182,13 +182,9 @@ def test_our_logits_file_is_theirs_but_for_single_steps(model, chunks, text, tmp
     theirs, ours = tmp_path / "theirs.logits", tmp_path / "ours.logits"
     tool("llama-perplexity", "-m", model.path, "-f", text, "--chunks", N_CHUNK, "--save-all-logits", theirs, "-b", 512)
     scored = slice(chunks.first_scored, chunks.n_ctx - 1)
-    with (
-        Evaluator(model, n_ctx=chunks.n_ctx, n_outputs=chunks.n_scored, n_threads=2) as evaluator,
-        RowBlocks(2) as blocks,
-        LogitsFileWriter(ours, chunks, model.n_vocab) as writer,
-    ):
-        for i in range(chunks.n_chunk):
-            writer.write(evaluator.logits(chunks.evaluated(i), scored), blocks)
+    with Evaluator(model, n_ctx=chunks.n_ctx, n_outputs=chunks.n_scored, n_threads=2) as evaluator:
+        rows = (evaluator.logits(chunks.evaluated(i), scored) for i in range(chunks.n_chunk))
+        write_logits(ours, chunks, model.n_vocab, rows)
     a, b = (np.fromfile(path, dtype="<u2").astype(np.int32) for path in (theirs, ours))
     assert a.shape == b.shape
     assert np.mean(a != b) < 1e-3

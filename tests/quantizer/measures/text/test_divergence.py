@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from logits_writer import write_logits
 
 import quantizer.measures.text.reference
 from quantizer.calibration.chunks import Chunks
 from quantizer.errors import DataError, FileFormatError
 from quantizer.measures.text.divergence import Divergence, compare
 from quantizer.measures.text.log_probabilities import RowBlocks, negative_log_likelihood
-from quantizer.measures.text.logits_file import LogitsFile, LogitsFileWriter
+from quantizer.measures.text.logits_file import LogitsFile
 from quantizer.measures.text.reference import ReferenceStore, StoredReference, write_reference
 from quantizer.model.hashing import model_sha256
 
@@ -95,9 +96,7 @@ def test_a_stored_reference_is_exact(model, tmp_path):
 def test_a_logits_file_is_exact_to_its_16_bits(tmp_path):
     chunks, path = some_chunks(), tmp_path / "base.logits"
     bases = [random_logits(i) for i in range(N_CHUNK)]
-    with RowBlocks(2) as blocks, LogitsFileWriter(path, chunks, N_VOCAB) as writer:
-        for base in bases:
-            writer.write(base, blocks)
+    write_logits(path, chunks, N_VOCAB, bases)
     file = LogitsFile.open(path, bos=None)
     for i, chunk in enumerate(file.read()):
         logits, targets = random_logits(50 + i), chunks.targets(i)
@@ -115,20 +114,12 @@ def test_a_logits_file_is_exact_to_its_16_bits(tmp_path):
 
 def test_a_logits_file_that_was_cut_is_refused(tmp_path):
     chunks, path = some_chunks(), tmp_path / "base.logits"
-    with RowBlocks(1) as blocks, LogitsFileWriter(path, chunks, N_VOCAB) as writer:
-        for i in range(N_CHUNK):
-            writer.write(random_logits(i), blocks)
+    write_logits(path, chunks, N_VOCAB, map(random_logits, range(N_CHUNK)))
     whole = path.read_bytes()
     for length in (0, 7, 12, 19, 100, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(FileFormatError):
             LogitsFile.open(path, bos=None)
-
-
-def test_a_writer_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), LogitsFileWriter(tmp_path / "x.logits", some_chunks(), N_VOCAB):
-        raise RuntimeError
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_reference_is_computed_once_and_the_oldest_goes_first(model, tmp_path):
