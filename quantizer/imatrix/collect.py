@@ -90,17 +90,15 @@ class Collector:
             raise NativeError(f"a pass was cut off: {counts[min(counts)]} saw {min(counts)} rows, others {max(counts)}")
 
     def imatrix(
-        self, sources: Sequence[tuple[str, Chunks]], chunk_count: int, extra: Mapping[str, str] = NO_EXTRA
+        self, datasets: Sequence[str], chunk_count: int, chunk_size: int, extra: Mapping[str, str] = NO_EXTRA
     ) -> Imatrix:
         """The matrix as collected; weights that nothing flowed into are left out."""
-        texts = " ".join(chunks.text_sha256 for _, chunks in sources if chunks.text_sha256)
         entries = {
             name: ImatrixEntry(sums.squares.copy(), sums.counts.copy(), sums.means.copy())
             for name, sums in self._sums.items()
             if sums.counts.any()
         }
-        names, n_ctx = tuple(name for name, _ in sources), _common_n_ctx(sources)
-        return Imatrix(entries, names, chunk_count, n_ctx, {**({TEXTS_KEY: texts} if texts else {}), **extra})
+        return Imatrix(entries, tuple(datasets), chunk_count, chunk_size, extra)
 
     def restore(self, imatrix: Imatrix) -> None:
         """Go on from a matrix that was collected before. Raises `DataError` if it does not hold Σx."""
@@ -141,6 +139,8 @@ def collect(
     """
     n_ctx = _common_n_ctx(sources)
     tokens = [chunks.evaluated(i) for _, chunks in sources for i in range(chunks.n_chunk)]
+    names = [name for name, _ in sources]
+    about = {TEXTS_KEY: " ".join(chunks.text_sha256 for _, chunks in sources if chunks.text_sha256)}
     collector = Collector()
     run = "" if checkpoint is None else _run_key(model, sources)
     done = _resume(collector, checkpoint, run)
@@ -156,10 +156,10 @@ def collect(
             collector.check()
             progress(i + 1, len(tokens))
             if checkpoint is not None and (i + 1) % checkpoint_every == 0:
-                write_imatrix(checkpoint, collector.imatrix(sources, i + 1, {_RUN_KEY: run}))
+                write_imatrix(checkpoint, collector.imatrix(names, i + 1, n_ctx, {**about, _RUN_KEY: run}))
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    return collector.imatrix(sources, len(tokens))
+    return collector.imatrix(names, len(tokens), n_ctx, about)
 
 
 def merge(matrices: Sequence[Imatrix]) -> Imatrix:

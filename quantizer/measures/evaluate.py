@@ -39,7 +39,7 @@ CONVENTIONS: Mapping[str, str] = {
     "tool_calls": "served by functiongate, greedy, tool_choice auto; the calls must be those accepted, in any order",
     "speed": "median of three runs in a process of their own, with llama.cpp's kernels unless FUNCTIONGATE_KERNELS=1; "
     "largest resident set of that process",
-    "not_finite": "positions, decisions or tasks at which the model's logits are no numbers; they are in no mean",
+    "not_finite": "positions, decisions, tasks, cases at which the model's logits are no numbers; they are in no mean",
 }
 
 

@@ -77,11 +77,12 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallResult:
-    """Cases asked of a server: `by_category` has how many are right and how many there are."""
+    """Cases asked of a server, `n` of which have an answer; `by_category` has how many are right, and how many all."""
 
-    accuracy: float
-    error: float
+    accuracy: float | None
+    error: float | None
     n: int
+    not_finite: int = 0
     by_category: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     results: tuple[Mapping[str, Any], ...] = ()
 
@@ -120,7 +121,7 @@ class Evaluation:
     @property
     def not_finite(self) -> Mapping[str, int]:
         """By measure, how many of its positions have no number; only where there are some."""
-        found = {"text": self.text, "decisions": self.decisions, **self.tasks}
+        found = {"text": self.text, "decisions": self.decisions, "tool calls": self.tool_calls, **self.tasks}
         return {name: part.not_finite for name, part in found.items() if part is not None and part.not_finite}
 
     def to_json(self) -> dict[str, Any]:

@@ -92,6 +92,11 @@ class _Axis:
         return tuple(Tick(round(self.at(value), 1), show(value)) for value in values)
 
 
+def _tool_calls(file: ReportedFile) -> float | None:
+    found = None if file.is_broken else file.evaluation.tool_calls
+    return 100 * found.accuracy if found and found.accuracy is not None else None
+
+
 _MEASURES = (
     _Measure("Size and divergence", "KLD, nats a token", lambda f: _estimate(f, "text", "kld"), is_log=True),
     _Measure("Size and perplexity", "perplexity", lambda f: _estimate(f, "text", "ppl"), is_log=True),
@@ -104,7 +109,7 @@ _MEASURES = (
     _Measure(
         "Size and tool calls that are right",
         "right, %",
-        lambda f: 100 * calls.accuracy if (calls := f.evaluation.tool_calls) else None,
+        _tool_calls,
         more_is_better=True,
     ),
 )

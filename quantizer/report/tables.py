@@ -160,7 +160,8 @@ def _divergence(report: Report) -> Table | None:
 def _tool_calls(report: Report) -> Table | None:
     columns: list[tuple[Column, _Show]] = []
     if asked := _first(report, lambda found: found.tool_calls):
-        note = f"{asked.n} cases served by `functiongate serve`, greedy, `tool_choice` auto; ± for independent cases"
+        cases = f"{asked.n + asked.not_finite} cases served by `functiongate serve`"
+        note = f"{cases}, greedy, `tool_choice` auto; ± for independent cases"
         columns.append((Column("right, %", note), _calls_right))
     if decided := _first(report, lambda found: found.decisions):
         what = f"{decided.decisions} decisions in {decided.calls} teacher-forced calls"
@@ -310,7 +311,7 @@ def _warning(report: Report) -> str:
     said = [
         f"{file.name} is broken: its logits are no numbers at {n} of {file.evaluation.text.n_scored} positions, which "
         f"are in no mean."
-        for file in report.files
+        for file in (*report.files, report.base)
         if file.evaluation.text and (n := file.evaluation.text.not_finite)
     ]
     seen = [file.name for file in report.files if file.is_measured_on_its_calibration]
@@ -373,7 +374,9 @@ def _first(report: Report, part: Callable[[Evaluation], _Part | None]) -> _Part 
 
 def _calls_right(file: ReportedFile) -> str:
     found = file.evaluation.tool_calls
-    return with_error(Estimate(found.accuracy, found.error), 1, scale=100) if found else MISSING
+    if found is None or found.accuracy is None:
+        return MISSING
+    return with_error(Estimate(found.accuracy, found.error), 1, scale=100)
 
 
 def _tasks_of(report: Report, name: str) -> int:

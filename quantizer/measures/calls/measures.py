@@ -119,7 +119,8 @@ class ToolCallMeasure:
         return ToolCallResult(
             accuracy=score.accuracy,
             error=score.error,
-            n=len(score.results),
+            n=len(score.answered),
+            not_finite=len(score.results) - len(score.answered),
             by_category={category: {"right": right, "n": n} for category, (right, n) in score.by_category.items()},
             results=tuple(asdict(result) for result in score.results),
         )

@@ -38,6 +38,9 @@ START_TIMEOUT_S = 300.0
 ANSWER_TIMEOUT_S = 600.0
 _STOP_TIMEOUT_S = 20.0
 _ALIAS = "measured"
+# In place of a reason to finish, and what a server says of a model whose logits are no numbers.
+NOT_FINITE = "not_finite"
+_NOT_FINITE_WORDS = "output is not finite"
 _IGNORED = re.compile(r"[\s,./\-_*^]")
 
 
@@ -55,26 +58,33 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallScore:
-    """All answers of one file."""
+    """All answers of one file. Cases at which its logits are no numbers have none, and are in no mean."""
 
     results: tuple[CaseResult, ...]
 
     @property
-    def accuracy(self) -> float:
-        """The share of cases that are right."""
-        return sum(result.is_right for result in self.results) / len(self.results)
+    def answered(self) -> tuple[CaseResult, ...]:
+        """Those of the cases that have an answer."""
+        return tuple(result for result in self.results if result.finish_reason != NOT_FINITE)
 
     @property
-    def error(self) -> float:
+    def accuracy(self) -> float | None:
+        """The share of answers that are right; None if there is no answer."""
+        return sum(result.is_right for result in self.answered) / len(self.answered) if self.answered else None
+
+    @property
+    def error(self) -> float | None:
         """The standard error of `accuracy`, cases taken for independent; 0 with one case."""
-        p, n = self.accuracy, len(self.results)
+        if (p := self.accuracy) is None:
+            return None
+        n = len(self.answered)
         return math.sqrt(p * (1 - p) / (n - 1)) if n > 1 else 0.0
 
     @property
     def by_category(self) -> dict[str, tuple[int, int]]:
-        """The right ones and all, by category."""
-        total = Counter(result.category for result in self.results)
-        right = Counter(result.category for result in self.results if result.is_right)
+        """The right ones and all that have an answer, by category."""
+        total = Counter(result.category for result in self.answered)
+        right = Counter(result.category for result in self.answered if result.is_right)
         return {category: (right[category], n) for category, n in total.items()}
 
 
@@ -191,6 +201,8 @@ def _ask(client: httpx.Client, case: Case) -> CaseResult:
             for call in choice["message"].get("tool_calls") or ()
         )
     except httpx.HTTPStatusError as error:
+        if _NOT_FINITE_WORDS in error.response.text:
+            return CaseResult(case.id, case.category, is_right=False, calls=(), n_tokens=0, finish_reason=NOT_FINITE)
         raise QuantizerError(f"the server refused the case {case.id}: {error.response.text[:500]}") from error
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise QuantizerError(f"no answer to the case {case.id}: {type(error).__name__} {error}") from error

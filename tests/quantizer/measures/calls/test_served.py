@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,10 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from ggufs.nan_weights import put_nan
 
 from quantizer.errors import DataError, QuantizerError
 from quantizer.measures.calls.case_files import AcceptedCall, read_cases, shipped_cases
-from quantizer.measures.calls.served import is_accepted, score_tool_calls
+from quantizer.measures.calls.served import NOT_FINITE, is_accepted, score_tool_calls
 
 
 def accepted(name="f", **arguments):
@@ -91,6 +93,15 @@ def test_a_file_is_served_and_asked(smollm2_path):
     assert [result.id for result in found.results] == [case.id for case in cases]
     assert all(result.n_tokens for result in found.results)
     assert sum(n for _, n in found.by_category.values()) == 2
+
+
+@pytest.mark.native
+def test_a_case_at_which_the_logits_are_no_numbers_has_no_answer(smollm2_f16, tmp_path):
+    broken = Path(shutil.copy(smollm2_f16, tmp_path / "broken.gguf"))
+    put_nan(broken, "output_norm.weight")
+    found = score_tool_calls(broken, shipped_cases()[:2], n_threads=2)
+    assert [result.finish_reason for result in found.results] == [NOT_FINITE] * 2
+    assert (found.answered, found.accuracy, found.error, found.by_category) == ((), None, None, {})
 
 
 @pytest.mark.native
