@@ -13,6 +13,7 @@ import pytest
 from ggufs.tiny_gguf import write_tiny_gguf
 
 from quantizer.imatrix.file import read_imatrix
+from quantizer.measures.evaluation import read_evaluation
 
 pytestmark = pytest.mark.native
 ROOT = Path(__file__).parents[3]
@@ -83,6 +84,26 @@ def test_quantizing_is_interrupted_at_any_moment(smollm2_path, tmp_path):
     for code, _, files in interrupted(arguments, tmp_path, Random(2)):
         codes.append(code)
         assert (files == {"q.gguf"} and code in {0, *INTERRUPTED}) or (not files and code in INTERRUPTED)
+    assert 130 in codes
+
+
+def test_evaluating_is_interrupted_at_any_moment(tmp_path, monkeypatch):
+    """What is kept is whole, and the folder of references holds no half of one."""
+    cache, folder, text = tmp_path / "cache", tmp_path / "out", tmp_path / "t.txt"
+    monkeypatch.setenv("FUNCTIONGATE_CACHE_DIR", str(cache))
+    folder.mkdir()
+    text.write_text("abc abx plain zz. " * 2000)
+    one, other = write_tiny_gguf(tmp_path / "a.gguf"), write_tiny_gguf(tmp_path / "b.gguf", seed=1)
+    arguments = ["evaluate", one, "--reference", other, "--text", text, "--threads", 1]
+    arguments += ["--decisions", 14, "--json-file", folder / "e.json"]
+    codes = []
+    for code, errors, files in interrupted(arguments, folder, Random(3)):
+        codes.append(code)
+        assert "Traceback" not in errors or code == -signal.SIGINT
+        assert files <= {"e.json"}
+        if files:
+            assert read_evaluation(folder / "e.json").text.estimates["kld"].value > 0
+        assert not [path.name for path in (cache / "references").iterdir() if ".partial" in path.name]
     assert 130 in codes
 
 
