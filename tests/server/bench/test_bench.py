@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from server.__main__ import PROGRAM
 from server.api.chat.request import to_chat_request
 from server.api.chat.schemas import read_request
 from server.bench.client import Peer, Round, Sample, run_round
@@ -200,3 +201,16 @@ def test_a_plot_names_workloads_and_servers(tmp_path):
     plot([("agent", {"ours": summary, "theirs": summary})], tmp_path / "plot.svg")
     drawn = (tmp_path / "plot.svg").read_text()
     assert all(f"<!-- {name} -->" in drawn for name in ("agent", "ours", "theirs"))
+
+
+@pytest.mark.parametrize("flag", [[], ["--json"]])
+def test_json_takes_the_tables_place_and_a_file_is_written_beside_either(tmp_path, monkeypatch, capsys, flag):
+    async def measured(_workload, urls, *_):
+        return [[Round((Sample(0.5, 1.0, [0.1], 10, 0, 5),), 1.0, None)] for _ in urls]
+
+    monkeypatch.setattr("server.commands.bench._measure", measured)
+    file = tmp_path / "figures.json"
+    assert PROGRAM.run(["bench", "tools-2k", "--json-file", str(file), *flag]) == 0
+    shown, written = capsys.readouterr().out, json.loads(file.read_text())
+    assert len(written) == 1
+    assert (json.loads(shown) == written) if flag else shown.startswith(HEAD)
