@@ -72,8 +72,7 @@ def test_experts_get_the_rows_that_were_routed_to_them(seed, n_used, has_one_inp
         for used in range(n_used):
             sums[experts[token, used]] += inputs[token, used % inputs.shape[1]].astype(float) ** 2
             counts[experts[token, used]] += 1
-    source = Chunks(np.zeros((1, n_tokens), dtype=np.int32), None)
-    (entry,) = collector.imatrix([("text", source)], 1).entries.values()
+    (entry,) = collector.imatrix([], 1, n_tokens).entries.values()
     np.testing.assert_allclose(entry.sums, sums, rtol=1e-6)
     np.testing.assert_array_equal(entry.counts, counts)
 
