@@ -62,10 +62,15 @@ def in_2020_12(schema: Any) -> Any:
     - lists in `items` and `additionalItems` (drafts up to 2019-09) become `prefixItems` and `items`
     - `dependencies` (up to draft 7) becomes `dependentRequired` and `dependentSchemas`
     - boolean `exclusiveMinimum` and `exclusiveMaximum` (draft 4) become numbers
+    - lists without entries where an object of schemas belongs become empty objects: PHP has one array for both
+    - parts that say no more than `"not": {}`, which zod prints for what is undefined, become `false`
     """
     if not isinstance(schema, Mapping):
         return schema
     out = {key: value for key, value in schema.items() if key != "$schema"}
+    for key in (*SUBSCHEMA_MAPS, "dependencies", "dependentRequired"):
+        if out.get(key) == []:
+            out[key] = {}
     _translate_types(out)
     _translate_items(out)
     _translate_dependencies(out)
@@ -73,14 +78,18 @@ def in_2020_12(schema: Any) -> Any:
     _translate_bound(out, "exclusiveMaximum", "maximum")
     for key in SUBSCHEMA_MAPS:
         if isinstance(out.get(key), Mapping):
-            out[key] = {name: in_2020_12(part) for name, part in out[key].items()}
+            out[key] = {name: _part(part) for name, part in out[key].items()}
     for key in SUBSCHEMA_LISTS:
         if isinstance(out.get(key), list):
-            out[key] = [in_2020_12(part) for part in out[key]]
+            out[key] = [_part(part) for part in out[key]]
     for key in SUBSCHEMAS:
         if key in out:
-            out[key] = in_2020_12(out[key])
+            out[key] = _part(out[key])
     return out
+
+
+def _part(schema: Any) -> Any:
+    return False if schema in ({"not": {}}, {"not": True}) else in_2020_12(schema)
 
 
 def _translate_types(out: dict[str, Any]) -> None:

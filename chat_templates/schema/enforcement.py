@@ -2,7 +2,7 @@
 
 Knows JSON Schema in draft 2020-12 and what llguidance's `%json` does with each keyword (its json/schema.rs); compiles
 nothing. Laws: whatever fits an enforced schema fits the given one; keywords are rewritten only where nothing changes in
-what is accepted; what cannot be enforced is found with its place, never dropped.
+what is accepted, but for what `narrowing` leaves out; what cannot be enforced is found with its place, never dropped.
 
 Not constraints, and therefore not enforced: annotations, keywords that nobody defines (`x-…`), and formats that are
 not in FORMATS, which draft 2020-12 treats as annotations. Formats in FORMATS are enforced by their shape: a grammar
@@ -19,6 +19,7 @@ from chat_templates.schema.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSC
 from chat_templates.schema.disjoint import all_disjoint
 from chat_templates.schema.keywords import ANNOTATIONS, CONSTRAINTS, COUNTS, misshapen, value_fault
 from chat_templates.schema.limits import SchemaLimitError, check_limits
+from chat_templates.schema.narrowing import clip_whole_numbers, is_clipped, with_discriminators
 from chat_templates.schema.pattern import PatternError, PatternLimitError, portable
 from chat_templates.schema.references import references, resolve
 
@@ -32,6 +33,7 @@ MAX_COUNTED_PROPERTIES = 40
 MAX_COMBINED_STEP = 1000
 
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref", "$dynamicRef")
+_NAMED = ("properties", "patternProperties", "unevaluatedProperties", *_IN_PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,9 @@ def enforce(schema: Mapping[str, Any]) -> Enforcement:
     """
     given = in_2020_12(schema)
     check_limits(given)
-    rewriting = _Rewriting(given)
-    enforced = rewriting.schema(given, "")
+    narrowed = with_discriminators(given)
+    rewriting = _Rewriting(narrowed)
+    enforced = rewriting.schema(narrowed, "")
     rewriting.check_references(enforced)
     if rewriting.faults:
         return Enforcement(given, ANY_OBJECT, tuple(rewriting.faults), rewriting.is_malformed)
@@ -137,10 +140,13 @@ class _Rewriting:
         for key in SUBSCHEMAS:
             if key in out:
                 out[key] = self.schema(out[key], f"{path}.{key}")
+        _list_names(out)
         return out
 
     def _rewrite(self, out: dict[str, Any], path: str) -> None:
         _drop_without_effect(out)
+        _drop_impossible(out)
+        clip_whole_numbers(out)
         self._rewrite_unevaluated(out)
         self._rewrite_one_of(out, path)
         self._rewrite_strings(out, path)
@@ -148,7 +154,7 @@ class _Rewriting:
         self._check_values(out, path)
         self._check_properties(out, path)
         for key, reason in _NEVER.items():
-            if key in out:
+            if key in out and not (key == "propertyNames" and _listed_names(out)):
                 self._fault(path, key, reason)
                 del out[key]
 
@@ -196,7 +202,7 @@ class _Rewriting:
 
     def _check_values(self, out: dict[str, Any], path: str) -> None:
         for key, value in out.items():
-            if reason := value_fault(key, value):
+            if (reason := value_fault(key, value)) and not is_clipped(key, out):
                 self._fault(path, key, reason)
         step = out.get("multipleOf")
         if step is not None and self._combines_multiples and (step > MAX_COMBINED_STEP or step != int(step)):
@@ -251,6 +257,34 @@ def _drop_without_effect(out: dict[str, Any]) -> None:
         # They belong to `contains`, whose fault says enough.
         out.pop("minContains", None)
         out.pop("maxContains", None)
+
+
+def _drop_impossible(out: dict[str, Any]) -> None:
+    """Alternatives that nothing fits, beside others."""
+    for key in ("anyOf", "oneOf"):
+        possible = [option for option in out.get(key, ()) if option is not False]
+        if possible:
+            out[key] = possible
+
+
+def _listed_names(schema: Mapping[str, Any]) -> list[str]:
+    """The only names that an object may have by its `propertyNames`, if nothing else speaks of them; else nothing."""
+    names = schema["propertyNames"]
+    if not isinstance(names, Mapping) or not set(names) - ANNOTATIONS <= {"type", "enum"}:
+        return []
+    listed = names.get("enum") if names.get("type", "string") == "string" else None
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        return []
+    return [] if any(key in schema for key in _NAMED) else listed
+
+
+def _list_names(out: dict[str, Any]) -> None:
+    """Write names that `propertyNames` lists as properties: the same objects."""
+    if "propertyNames" in out:
+        names = _listed_names(out)
+        del out["propertyNames"]
+        out["properties"] = dict.fromkeys(names, out.get("additionalProperties", {}))
+        out["additionalProperties"] = False
 
 
 def _combines_multiples(root: Mapping[str, Any]) -> bool:

@@ -105,6 +105,18 @@ def test_what_cannot_be_enforced_is_named_and_the_whole_schema_degraded(schema, 
         ({"type": "string", "pattern": "(x+x+)+y"}, ["xxy"], ["x" * 40]),
         ({"type": "object", "properties": {"a": {}}, "minProperties": 1}, [{"a": 1}], [{}]),
         (True, [1, "a"], []),
+        ({"anyOf": [{"anyOf": [{"not": {}}, {"type": "string"}]}, {"type": "null"}]}, ["a", None], [1]),
+        ({"oneOf": [{"not": True}, {"type": "string"}]}, ["a"], [1, None]),
+        ({"type": "object", "properties": []}, [{}], [{"a": 1}, []]),
+        ({"type": "object", "properties": [], "additionalProperties": {"type": "null"}}, [{"a": None}], [{"a": 1}]),
+        ({"type": "integer", "minimum": 0, "maximum": 2**63 - 1}, [0, 2**53 + 1, 2**63 - 1], [-1, 2**63]),
+        ({"type": ["integer", "null"], "minimum": -(2**63), "maximum": 2**64 - 1}, [None, -(2**60), 5], [1.5, 2**64]),
+        (
+            {"type": "object", "propertyNames": {"enum": ["a", "b"]}, "additionalProperties": {"type": "integer"}},
+            [{}, {"b": 2}, {"a": 1, "b": 2}],
+            [{"c": 1}, {"a": "x"}],
+        ),
+        ({"type": "object", "propertyNames": {"type": "string", "enum": ["a"]}, "required": ["a"]}, [{"a": []}], [{}]),
     ],
 )
 def test_what_clients_send_every_day_is_enforced(compiler, schema, valid, invalid):
@@ -121,6 +133,36 @@ def test_a_discriminated_union_of_references_is_enforced(compiler):
     )
     assert accepts(compiler, parameters, {"v": {"kind": "cat", "lives": 9}})
     assert not accepts(compiler, parameters, {"v": {"kind": "dog", "lives": 9}})
+
+
+def test_the_member_that_tells_alternatives_apart_is_required_where_it_has_a_default(compiler):
+    """As pydantic prints `kind: Literal["cat"] = "cat"`; in a union that refers to itself, too."""
+    both = {"oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Pack"}], "discriminator": {"propertyName": "kind"}}
+    cat = {"type": "object", "properties": {"kind": {"const": "cat", "default": "cat"}, "lives": {"type": "integer"}}}
+    pack = {"type": "object", "properties": {"kind": {"const": "pack"}, "of": {"type": "array", "items": both}}}
+    parameters = of(both, **{"$defs": {"Cat": cat, "Pack": pack}})
+    assert accepts(compiler, parameters, {"v": {"kind": "cat", "lives": 9}})
+    assert accepts(compiler, parameters, {"v": {"kind": "pack", "of": [{"kind": "cat"}, {"kind": "pack"}]}})
+    assert not accepts(compiler, parameters, {"v": {"lives": 9}})  # fits both, so not one of them
+    assert "required" not in cat
+    untold = of({key: value for key, value in both.items() if key != "discriminator"}, **{"$defs": parameters["$defs"]})
+    del untold["$defs"]["Pack"]["properties"]["of"]
+    assert enforce(untold).faults[0].keyword == "oneOf"
+
+
+@pytest.mark.parametrize(
+    ("schema", "keyword"),
+    [
+        ({"type": "integer", "maximum": 2**53 + 1}, "maximum"),
+        ({"type": "number", "maximum": 2**63 - 1}, "maximum"),
+        ({"type": "integer", "maximum": 2**63 - 1, "multipleOf": 3}, "maximum"),
+        ({"propertyNames": {"enum": ["a"]}, "properties": {"b": {}}}, "propertyNames"),
+        ({"propertyNames": {"enum": ["a"], "minLength": 1}}, "propertyNames"),
+        ({"not": {"type": "string"}}, "not"),
+    ],
+)
+def test_what_is_only_like_it_stays_degraded(schema, keyword):
+    assert [fault.keyword for fault in enforce(schema).faults] == [keyword]
 
 
 def test_recursion_with_an_end_is_enforced(compiler):
@@ -247,6 +289,9 @@ leaves = st.sampled_from(
         {"minimum": 3},
         {"minLength": 2},
         True,
+        {"not": {}},
+        {"type": "integer", "minimum": -(2**63), "maximum": 2**64 - 1},
+        {"propertyNames": {"enum": ["a", "b"]}, "additionalProperties": {"type": "integer"}},
         {"$ref": "#/$defs/node"},
     ]
 )
