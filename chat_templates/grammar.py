@@ -185,16 +185,21 @@ class _Answer:
             grammar.rule(name, f"/(.|\\n)*{beginning}{_BEFORE_NAME}/")
         grammar.rule("ARGUMENTS_KEY", f"/{_ARGUMENTS_KEY}/")
         grammar.rule("CLOSING_BRACE", r"/\s{0,16}\}/")
-        bodies = []
+        # Each head is a lexeme that may begin anywhere in the text, and every mask after a brace pays for all of them: tools
+        # with the same arguments share theirs.
+        names: dict[tuple[str, str, str], list[str]] = {}
         for function in self.functions:
-            name = quoted(json.dumps(function["name"], ensure_ascii=False))
             schema = arguments_schema(function.get("parameters"))
-            rests = {
-                "ON_ONE_LINE": f'{grammar.arguments(function)} "}}"',
-                "INDENTED": f'{indented_arguments(schema, grammar, depth=1)} "\\n}}"',
-                "OTHERWISE": f"{open_arguments(schema, grammar)} CLOSING_BRACE",
-            }
-            for beginning, rest in rests.items():
+            layouts = (
+                f'{grammar.arguments(function)} "}}"',
+                f'{indented_arguments(schema, grammar, depth=1)} "\\n}}"',
+                f"{open_arguments(schema, grammar)} CLOSING_BRACE",
+            )
+            names.setdefault(layouts, []).append(quoted(json.dumps(function["name"], ensure_ascii=False)))
+        bodies = []
+        for layouts, alike in names.items():
+            name = alike[0] if len(alike) == 1 else f"({' | '.join(alike)})"
+            for beginning, rest in zip(_BEGINNINGS, layouts, strict=True):
                 head = grammar.numbered(f"{beginning} {name} ARGUMENTS_KEY", options="[lazy]")
                 bodies.append(f'{head} " " {rest}')
         return " | ".join(bodies)

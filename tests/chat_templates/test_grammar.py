@@ -360,6 +360,22 @@ def test_tools_share_the_rules_of_values_that_are_alike():
     )
 
 
+def test_tools_with_the_same_arguments_share_the_lexemes_that_lead_to_them(compiler, vocabulary):
+    """Each lexeme may begin anywhere in the text: every mask after a brace pays for all of them."""
+    place = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    alike = [{"name": name, "description": f"Does {name}.", "parameters": place} for name in "abc"]
+    other = {"name": "d", "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+    tools = [{"type": "function", "function": function} for function in (*alike, other)]
+    grammar = get_family("llama-3.1").grammar(tools, "auto", special_tokens=())
+    assert sum("[lazy]" in line for line in grammar.splitlines()) == 2 * 3
+    constraint = compiler.compile(grammar)
+    for name, arguments in (("a", '{"city": "Rome"}'), ("c", '{"city": "Rome"}'), ("d", '{"n": 1}')):
+        assert accepts(constraint.fork(), vocabulary, f'{{"name": "{name}", "parameters": {arguments}}}')
+    assert not accepts(constraint.fork(), vocabulary, '{"name": "d", "parameters": {"city": "Rome"}}')
+    assert not accepts(constraint.fork(), vocabulary, '{"name": "b", "parameters": {"n": 1}}')
+    assert accepts(constraint.fork(), vocabulary, '{"name": "e", "parameters": {"n": 1}}')  # no tool: free text
+
+
 def test_a_tool_whose_schema_refers_to_its_own_root_can_still_be_indented(compiler, vocabulary):
     tree = {"type": "object", "properties": {"child": {"$ref": "#"}, "leaf": {"type": "boolean"}}}
     tools = [{"type": "function", "function": {"name": "f", "parameters": tree}}]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MAX_GRAMMAR_CHARS = 512 * 1024
 # A second's worth: compiling takes about 6 to 10 us a symbol. 150 tools of 8 arguments (144 KB) take some 40,000.
 MAX_GRAMMAR_SYMBOLS = 50_000
+# What one mask may build of the lexer: some 40 ms of it. In `auto` the name of one of 120 tools needs 550,000 if no two
+# have the same arguments; with llguidance's 200,000 such a call ended in an error.
+MAX_STEP_FUEL = 1_000_000
 
 
 # How llguidance words its limits; its stop reasons call some of them internal errors.
@@ -62,6 +65,7 @@ class GrammarCompiler:
         self._limits = llguidance.LLParserLimits(
             max_grammar_size=MAX_GRAMMAR_SYMBOLS,
             max_lexer_states=100_000,
+            step_lexer_fuel=MAX_STEP_FUEL,
             verbose_errors=False,  # the grammar holds the client's schema, which does not belong in logs
         )
 
