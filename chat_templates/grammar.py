@@ -185,8 +185,8 @@ class _Answer:
             grammar.rule(name, f"/(.|\\n)*{beginning}{_BEFORE_NAME}/")
         grammar.rule("ARGUMENTS_KEY", f"/{_ARGUMENTS_KEY}/")
         grammar.rule("CLOSING_BRACE", r"/\s{0,16}\}/")
-        # Each head is a lexeme that may begin anywhere in the text, and every mask after a brace pays for all of them: tools
-        # with the same arguments share theirs.
+        # Each head is a lexeme that may begin anywhere in the text, and every mask after a brace pays for all of them:
+        # tools with the same arguments share theirs.
         names: dict[tuple[str, str, str], list[str]] = {}
         for function in self.functions:
             schema = arguments_schema(function.get("parameters"))

@@ -13,6 +13,11 @@ import llguidance
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+# Tokens that a mask looks at together, where all of them may come next. llguidance's own slices hold the two line ends
+# of ECMA-262 that its `.` does not match, so that a mask in such a pattern looked at each token: 1.8 ms, not 0.2.
+_PLAIN = r'[^"\\\x00-\x1F\x7F\u{2028}\u{2029}]'
+SLICES = [r"[\x20\x0A\x0D\x09]+", _PLAIN + "{1,10}", _PLAIN + "{1,30}", _PLAIN + "+"]
+
 
 class Tokens(Protocol):
     """The part of a vocabulary that this takes: `server.llama.vocabulary.Vocabulary` has it."""
@@ -34,7 +39,7 @@ class Tokens(Protocol):
 
 def guidance_tokenizer(vocabulary: Tokens) -> Any:
     """An `llguidance.LLTokenizer`. Building it takes one to two seconds for 150,000 tokens."""
-    return llguidance.LLTokenizer(_Wrapper(vocabulary), eos_token=sorted(vocabulary.eog))
+    return llguidance.LLTokenizer(_Wrapper(vocabulary), eos_token=sorted(vocabulary.eog), slices=SLICES)
 
 
 class _Wrapper:

@@ -30,7 +30,6 @@ MAX_GRAMMAR_SYMBOLS = 50_000
 # have the same arguments; with llguidance's 200,000 such a call ended in an error.
 MAX_STEP_FUEL = 1_000_000
 
-
 # How llguidance words its limits; its stop reasons call some of them internal errors.
 _LIMIT_WORDS = (
     "schema too large",
