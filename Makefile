@@ -46,8 +46,8 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 	$${CXX:-c++} --version || true; } 2> /dev/null | sha256sum | cut -c -16)
 WHEEL = $(CACHE)/wheels/$(KEY)
 
-.PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-loops bench-parser soak fuzz \
-	test-avx2 test-latest test-container measurements lock clean
+.PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-loops bench-parser \
+	bench-tool-sets soak fuzz test-avx2 test-latest test-container measurements lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -92,6 +92,9 @@ bench-loops: $(VENV)/dev.stamp ## whether an agent's loop ends, against a server
 
 bench-parser: $(VENV)/dev.stamp ## measure how fast the parsers read; fails below half a million characters a second
 	PYTHONPATH=tests $(VENV)/bin/python tests/benchmarks/bench_parser.py --minimum 0.5 $(ARGS)
+
+bench-tool-sets: $(VENV)/dev.stamp ## what the corpus of tool sets costs before and while tools are called; fails where a bound is broken
+	PYTHONPATH=tests:. $(VENV)/bin/python tests/benchmarks/bench_tool_sets.py $(ARGS)
 
 soak: $(VENV)/dev.stamp ## thousands of requests through the engine: no cell may leak
 	PYTHONPATH=tests $(VENV)/bin/python -m pytest -m slow tests/server $(ARGS)
