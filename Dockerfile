@@ -22,7 +22,7 @@ WORKDIR /src
 # invalidates the step all the same, the wheel comes from the cache that make keeps by what the build depends on.
 COPY Makefile pyproject.toml ./
 COPY requirements requirements
-COPY server/llama/bindings.cmake server/llama/
+COPY server/llama/bindings.cmake server/llama/hooks.cmake server/llama/
 COPY server/llama/kernels server/llama/kernels
 RUN --mount=type=cache,target=/var/cache/functiongate \
     make bindings PORTABLE=1 VENV=/opt/functiongate CACHE=/var/cache/functiongate

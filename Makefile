@@ -4,6 +4,7 @@
 #   make test ARGS='-k parser'
 #   make install PYTHON=/opt/python3.13/bin/python3
 #   make lock ARGS=--upgrade
+#   make bump VERSION=1.2.3
 #   CMAKE_ARGS=-DGGML_BLAS=ON make install      the bindings are rebuilt when what they depend on changes
 
 SHELL := bash
@@ -15,6 +16,7 @@ VENV ?= .venv
 MODEL ?=
 PORT ?=
 TOOLS ?=
+VERSION ?=
 ARGS ?=
 
 # Set it to build the bindings for any CPU of this architecture, the fastest kernels being chosen at run time.
@@ -42,12 +44,12 @@ NO_PYTHON = no Python >= 3.11 with venv on the PATH (Debian, Ubuntu: apt-get ins
 BINDINGS = $(shell sed -n 's/.*"\(llama-cpp-python==[^"]*\)".*/\1/p' pyproject.toml)
 CPU = $(if $(PORTABLE),,$(shell grep -E -m 1 '^(flags|Features)' /proc/cpuinfo))
 FLAGS = $(if $(PORTABLE),GGML_NATIVE=OFF GGML_BACKEND_DL=ON GGML_CPU_ALL_VARIANTS=ON)
-KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; cat server/llama/bindings.cmake server/llama/kernels/*; \
+KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; cat server/llama/*.cmake server/llama/kernels/*; \
 	$${CXX:-c++} --version || true; } 2> /dev/null | sha256sum | cut -c -16)
 WHEEL = $(CACHE)/wheels/$(KEY)
 
 .PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-loops bench-parser \
-	bench-tool-sets soak fuzz test-avx2 test-latest test-container measurements lock clean
+	bench-tool-sets soak fuzz test-avx2 test-latest test-container measurements lock bump clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -122,6 +124,16 @@ lock: ## write the lock for what pyproject.toml asks for; ARGS=--upgrade takes t
 	$(COMPILE) --output-file $(LOCK)/serve.txt pyproject.toml
 	$(COMPILE) --output-file $(LOCK)/test.txt --constraints $(LOCK)/serve.txt --group dev pyproject.toml
 	@rm -rf $(VENV)-lock
+
+bump: ## take another llama.cpp; VERSION= is a release of llama-cpp-python; docs/bump-llama-cpp.md has what follows
+	@[[ '$(VERSION)' =~ ^[0-9]+(\.[0-9]+)+$$ ]] || { echo 'VERSION= is a release of llama-cpp-python, 1.2.3 say;' \
+		"not '$(VERSION)'" >&2; exit 2; }
+	@cp pyproject.toml pyproject.toml.before
+	sed -i 's/"llama-cpp-python==[^"]*"/"llama-cpp-python==$(VERSION)"/' pyproject.toml
+	@$(MAKE) --no-print-directory lock || { mv pyproject.toml.before pyproject.toml; \
+		echo 'No lock for llama-cpp-python $(VERSION): pyproject.toml is as it was' >&2; exit 1; }
+	@rm pyproject.toml.before
+	@git --no-pager diff --stat -- pyproject.toml $(LOCK)
 
 clean: ## remove what make created here (the compiled bindings stay in the cache, ~/.cache/functiongate)
 	rm -rf $(VENV) $(VENV)-avx2 $(VENV)-latest $(VENV)-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -22,13 +22,7 @@ set(CMAKE_INSTALL_RPATH "$ORIGIN")
 # which they fall back to. The targets, one for each CPU variant, are known when all directories were read.
 function(functiongate_kernels)
     set(ggml ${CMAKE_SOURCE_DIR}/vendor/llama.cpp/ggml/src)
-    # A call that is gone would leave a kernel unused, and nobody would know but by the clock.
-    file(READ ${ggml}/ggml-cpu/ggml-cpu.c operations)
-    foreach(name ggml_compute_forward_flash_attn_ext ggml_compute_forward_mul_mat_tiled ggml_cpu_extra_compute_forward)
-        if(NOT operations MATCHES "[^a-zA-Z0-9_]${name}\\(params, [a-z]+\\)")
-            message(FATAL_ERROR "ggml-cpu.c does not call ${name}(params, …) any more: see docs/bump-llama-cpp.md")
-        endif()
-    endforeach()
+    functiongate_check_hooks(${ggml}/ggml-cpu/ggml-cpu.c)
     file(GLOB kernels ${FUNCTIONGATE_KERNELS}/*.cpp)
     get_property(targets DIRECTORY ${ggml} PROPERTY BUILDSYSTEM_TARGETS)
     list(FILTER targets INCLUDE REGEX "^ggml-cpu")
@@ -42,12 +36,11 @@ function(functiongate_kernels)
         endif()
     endforeach()
     set_source_files_properties(${ggml}/ggml-cpu/ggml-cpu.c DIRECTORY ${ggml} PROPERTIES COMPILE_DEFINITIONS
-        "ggml_compute_forward_flash_attn_ext=functiongate_attention;\
-ggml_compute_forward_mul_mat_tiled=functiongate_matmul;\
-ggml_cpu_extra_compute_forward=functiongate_rearranged")
+        "${FUNCTIONGATE_HOOKS}")
 endfunction()
 
 set(FUNCTIONGATE_KERNELS ${CMAKE_CURRENT_LIST_DIR}/kernels)
+include(${CMAKE_CURRENT_LIST_DIR}/hooks.cmake)
 include(CheckCXXCompilerFlag)
 check_cxx_compiler_flag("-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" FUNCTIONGATE_KNOWS_AMX)  # x86 alone does
 if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")

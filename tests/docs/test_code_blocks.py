@@ -32,6 +32,10 @@ BLOCKS = [block for page in GUIDES for block in blocks(page)]
 NOT_RUN = {
     "make ": "the targets set up a machine, or are these tests",
     "docker ": "tests/container/run.sh builds the image",
+    "cmake ": "tests/server/llama/test_hooks.py runs the check; building llama.cpp's tools takes minutes",
+    "python -m pip download ": "llama.cpp's sources, of a version that the reader chooses",
+    "tar -xf llama_cpp_python": "the same sources",
+    "functiongate bench tools-2k chat-1 chat-4 --against": "minutes, and a second server",
     "functiongate tune ": "minutes; tests/server/machine/test_tuning.py",
     "functiongate bench tools-2k cold-4": "minutes, and a llama-server",
     "functiongate-quantize run ": "minutes; tests/quantizer/test_run.py, and the page's Python is run here",
