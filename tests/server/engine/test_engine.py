@@ -81,7 +81,7 @@ def take(answers: dict[int, Answer], deliveries: list) -> None:
         answer.n_terminal += delivery.is_last
         if isinstance(delivery.item, GenerationChunk):
             assert delivery.is_last == (delivery.item.finish_reason is not None)
-            assert delivery.is_last == (delivery.item.usage is not None)
+            assert answer.usage is None or answer.usage.completion <= delivery.item.usage.completion
             answer.text += delivery.item.text
             answer.reason, answer.usage = delivery.item.finish_reason, delivery.item.usage
         else:
