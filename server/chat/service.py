@@ -133,8 +133,9 @@ class ChatService:
     ) -> GenerationRequest:
         """The same conversation after what was said, without tools, held to words.
 
-        A small model that is still shown the tools and may not call looks for another way to write the call: of eight
-        answers that the 0.5B of Qwen2.5-Coder had to give in words, it gave four with the tools shown, eight without.
+        A small model that is still shown the tools and may not call looks for another way to write the call: of five
+        answers that the 0.5B of Qwen2.5-Coder had to give in words, two held the result's fact with the tools in sight,
+        and five without.
         """
         reasoning = self._family.output.reasoning
         thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if reasoning and said.reasoning else ""
