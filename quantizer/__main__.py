@@ -16,6 +16,7 @@ from quantizer.native.child import in_child
 from server.commands.command_line import CommandLine
 from server.errors import FunctionGateError
 from server.llama.errors import LlamaError
+from server.llama.interrupts import send_swallowed_interrupts_again
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,12 @@ def run(arguments: Sequence[str]) -> int:
     return PROGRAM.run(arguments)
 
 
+def work() -> int:
+    """What the child does: the verb that the command line asks for."""
+    send_swallowed_interrupts_again()
+    return run(sys.argv[1:])
+
+
 def main() -> None:
     """The console script: the work is done in a child, since llama.cpp can end the process that it runs in.
 
@@ -54,7 +61,7 @@ def main() -> None:
     """
     os.environ.setdefault("FUNCTIONGATE_KERNELS", "0")
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    sys.exit(in_child(lambda: run(sys.argv[1:]), PROGRAM.tell))
+    sys.exit(in_child(work, PROGRAM.tell))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,15 @@ and the interrupt is lost. The law: an interrupt is raised in Python's own frame
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_MOMENT_S = 0.02
 
 
 @contextmanager
@@ -39,3 +42,22 @@ def interrupts_held_back(stop: Callable[[], None] = lambda: None) -> Iterator[No
         signal.signal(signal.SIGINT, previous)
         if came:
             previous(signal.SIGINT, came[0])
+
+
+def send_swallowed_interrupts_again() -> None:
+    """Have an interrupt come again that was raised where Python cannot raise; changes `sys.unraisablehook`.
+
+    In the callback of a weak reference, as imports have them, or in a finalizer Python prints what is raised, and goes
+    on. From a thread, a moment later: raised in the hook itself it would be lost in the same way.
+    """
+    before = sys.unraisablehook
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        again = threading.Timer(_MOMENT_S, signal.raise_signal, (signal.SIGINT,))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +68,40 @@ def test_another_thread_changes_no_handler():
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+LOST = """
+import signal, time, weakref
+from server.llama.interrupts import send_swallowed_interrupts_again
+AGAIN
+
+class Thing:
+    pass
+
+def interrupted(_):
+    signal.raise_signal(signal.SIGINT)
+
+try:
+    thing = Thing()
+    reference = weakref.ref(thing, interrupted)
+    del thing
+    time.sleep(0.5)
+    print("lost")
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+@pytest.mark.parametrize(("call", "said"), [("send_swallowed_interrupts_again()", "heard"), ("", "lost")])
+def test_an_interrupt_that_python_swallows_comes_again(call, said):
+    """In a weak reference's callback, as imports have them, an exception is printed and forgotten."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.replace("AGAIN", call)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.stdout == f"{said}\n"
+    assert ("Traceback" in done.stderr) == (said == "lost")
