@@ -63,7 +63,7 @@ class OpenDecision:
             passes = self._is_open and token in self._decision.passes
             self._is_open = passes or token in self._decision.reopens
 
-    def commit(self, token: int, generated: list[int]) -> Constraint | None:
+    def commit(self, token: int, generated: NDArray[np.int32]) -> Constraint | None:
         """The constraint that choosing `token` commits the answer to, past what was `generated`; None for none.
 
         The decision is closed then: nothing is offset from now on, and no thought opens it again.
@@ -71,9 +71,9 @@ class OpenDecision:
         decision = self._decision
         if not self._is_open or decision is None or decision.commitment is None or token not in decision.tokens:
             return None
-        constraint = decision.commitment.fork()
-        if constraint.n_valid(generated) == len(generated):
-            for each in generated:
+        constraint, tokens = decision.commitment.fork(), generated.tolist()
+        if constraint.n_valid(tokens) == len(tokens):
+            for each in tokens:
                 constraint.accept(each)
         self._decision, self._is_open = None, False
         return constraint

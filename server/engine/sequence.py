@@ -142,7 +142,7 @@ class Sequence:
         Raises as `Sampler.sample` does.
         """
         token = self.sampler.sample(logits, self.constraint, self.decision)
-        commitment = self.decision.commit(token, self.tokens[self.n_prompt :].tolist())
+        commitment = self.decision.commit(token, self.tokens[self.n_prompt :])
         if commitment is None:
             return token
         self.constraint = commitment
