@@ -1,7 +1,8 @@
 """Answers that a grammar allows, token by token, without a model: chosen at random, or a text that is given.
 
 Knows constraints and vocabularies; no schema. Law: what is chosen is drawn from the mask alone, so whatever comes out
-is what a model could have said. Each step is done as the engine does it: what is forced, then a mask, then a token.
+is what a model could have said. Along a text each step is done as the engine does it: what is forced, then a token.
+Where the text may end no mask is made: the engine asks only whether the token that the model wants is allowed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Steps:
     """Seconds of the processor in each call along one answer; what the machine does besides is not counted."""
 
     mask: list[float] = field(default_factory=list)
+    allows: list[float] = field(default_factory=list)
     forced: list[float] = field(default_factory=list)
     accept: list[float] = field(default_factory=list)
 
@@ -71,12 +73,17 @@ class GrammarWalk:
             token = next(iter(self._vocabulary.tokenize(rest, parse_special=True)), None)
             if token is None:
                 break
-            mask = _timed(steps.mask, constraint.mask)
-            if not mask[token // 32] >> np.uint32(token % 32) & np.uint32(1):
+            if not self._may_follow(constraint, token, steps):
                 break
             _timed(steps.accept, lambda token=token: constraint.accept(token))
             rest = rest[len(self._vocabulary.pieces[token]) :]
         return rest.decode("utf-8", "replace"), steps
+
+    def _may_follow(self, constraint: Constraint, token: int, steps: Steps) -> bool:
+        if constraint.is_accepting:
+            return bool(_timed(steps.allows, lambda: constraint.allows(token)))
+        mask = _timed(steps.mask, constraint.mask)
+        return bool(mask[token // 32] >> np.uint32(token % 32) & np.uint32(1))
 
     def _chosen(self, mask: np.ndarray, closing: float) -> int:
         allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: self._n_vocab].astype(bool)

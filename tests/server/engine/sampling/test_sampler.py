@@ -147,3 +147,11 @@ def test_a_complete_grammar_ends_where_the_model_wants_what_it_excludes(temperat
     assert sampler.sample(logits, Allowed(bits, is_accepting=True, end=3)) == 3
     bits[7] = True
     assert sampler.sample(logits, Allowed(bits, is_accepting=True, end=3)) == 7
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_no_mask_is_made_where_the_text_may_end(temperature: float) -> None:
+    # Free text under `auto` is such a place: a mask there looks at the whole vocabulary.
+    mask = Allowed(np.ones(100, dtype=bool), is_accepting=True, end=3)
+    Sampler(SamplingParams(temperature=temperature, top_p=0.9, seed=1), EMPTY).sample(np.arange(100, dtype="f4"), mask)
+    assert mask.n_masks == 0
