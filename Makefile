@@ -49,7 +49,7 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 WHEEL = $(CACHE)/wheels/$(KEY)
 
 .PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-loops bench-parser \
-	bench-tool-sets soak fuzz test-avx2 test-latest test-container measurements lock bump clean
+	bench-tool-sets soak fuzz test-avx2 test-latest test-clients test-container measurements lock bump clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -76,6 +76,10 @@ test-quantizer: $(VENV)/dev.stamp ## a whole set from SmolLM2: files, a served t
 
 test-oracles: $(VENV)/dev.stamp ## compare with llama.cpp's own tools; TOOLS= is a folder with llama-quantize and llama-imatrix
 	FUNCTIONGATE_KERNELS=0 FUNCTIONGATE_LLAMA_TOOLS='$(TOOLS)' $(VENV)/bin/python -m pytest tests/quantizer -m slow $(ARGS)
+
+test-clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## the loops of the clients' own packages end; MODEL= is a GGUF file; needs npm
+	FUNCTIONGATE_CLIENTS='$(abspath $(VENV)-clients)' FUNCTIONGATE_CLIENTS_MODEL='$(MODEL)' \
+		$(VENV)/bin/python -m pytest tests/clients -m slow $(ARGS)
 
 lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 	$(VENV)/bin/ruff format --check .
@@ -136,8 +140,18 @@ bump: ## take another llama.cpp; VERSION= is a release of llama-cpp-python; docs
 	@git --no-pager diff --stat -- pyproject.toml $(LOCK)
 
 clean: ## remove what make created here (the compiled bindings stay in the cache, ~/.cache/functiongate)
-	rm -rf $(VENV) $(VENV)-avx2 $(VENV)-latest $(VENV)-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-avx2 $(VENV)-clients $(VENV)-latest $(VENV)-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The clients have an environment of their own: they ask for other releases of what the server uses.
+$(VENV)-clients/clients.stamp: tests/clients/requirements.txt $(wildcard tests/clients/node/*)
+	$(if $(PYTHON),,$(error $(NO_PYTHON)))
+	$(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	@mkdir -p $(VENV)-clients/node
+	cp tests/clients/node/* $(VENV)-clients/node
+	npm install --prefix $(VENV)-clients/node --no-audit --no-fund
+	@touch $@
 
 $(VENV)/venv.stamp:
 	$(if $(PYTHON),,$(error $(NO_PYTHON)))

@@ -22,7 +22,8 @@ from chat_templates import (
     ToolCallEnd,
     ToolCallStart,
 )
-from server.chat.loop import RepeatedCall, RepeatGuard
+from server.chat.loop.echo import NoAnswer
+from server.chat.loop.guard import LoopGuard, RepeatedCall
 from server.chat.request import ChatDelta, ChatFinishReason, ChatResult, ToolCallDelta, ToolCallResult
 from server.chat.schemas.enforced import EnforcedSchemas
 from server.chat.schemas.unenforced import Unenforced
@@ -61,7 +62,7 @@ class ChatStream:
         schemas: EnforcedSchemas,
         call_id_size: int | None,
         *,
-        guard: RepeatGuard | None,
+        guard: LoopGuard | None,
         in_words: InWords | None,
     ) -> None:
         self._generation = generation
@@ -69,7 +70,7 @@ class ChatStream:
         self._in_words = in_words
         self._said = Said()
         self._usage: GenerationUsage | None = None  # of the generation before this one
-        self._repeats: list[RepeatedCall] = []
+        self._refused: list[RepeatedCall | NoAnswer] = []
         self._call_id_size = call_id_size
         self._parser = parser
         self._schemas = schemas
@@ -101,12 +102,21 @@ class ChatStream:
                 return
             self._tell(admitted)
         if chunk.finish_reason is not None:
-            self._tell([] if self._guard is None else self._guard.release())
-            await self._finish(chunk.finish_reason, chunk.usage)
+            await self._end(chunk.finish_reason, chunk)
 
-    async def _end_the_loop(self, repeat: RepeatedCall, chunk: GenerationChunk) -> None:
+    async def _end(self, reason: FinishReason, chunk: GenerationChunk) -> None:
+        """Tell what was held back, and finish; where what the model ended is no answer, go on in words."""
+        if self._guard is not None:
+            held = self._guard.end() if reason is FinishReason.STOP else self._guard.release()
+            if isinstance(held, NoAnswer):
+                await self._end_the_loop(held, chunk)
+                return
+            self._tell(held)
+        await self._finish(reason, chunk.usage)
+
+    async def _end_the_loop(self, refused: RepeatedCall | NoAnswer, chunk: GenerationChunk) -> None:
         """Go on in words, or end the answer with the calls that were no repeats."""
-        self._repeats.append(repeat)
+        self._refused.append(refused)
         await self._generation.aclose()
         if self._has_calls or self._in_words is None:
             await self._finish(FinishReason.STOP, chunk.usage)
@@ -125,7 +135,7 @@ class ChatStream:
             ChatDelta(
                 finish_reason=self._finish_reason(reason),
                 usage=usage,
-                warnings=(*self._schemas.warnings, *self._repeats, *found),
+                warnings=(*self._schemas.warnings, *self._refused, *found),
             )
         )
 

@@ -18,7 +18,10 @@ from chat_templates import NO_MARKERS, Family, Markers, OutputParser
 from server.chat.answer import ChatStream, Said
 from server.chat.decision import DecisionTokens
 from server.chat.grammar import callable_tools
-from server.chat.loop import Calls, RepeatGuard, answered_calls
+from server.chat.loop.echo import Echoes
+from server.chat.loop.guard import Calls, LoopGuard, answered_calls
+from server.chat.loop.results import results, turn_of
+from server.chat.loop.told import told
 from server.chat.prompt import tokenize_prompt
 from server.chat.render import Render, render_prompt, template_variables
 from server.chat.request import ChatDelta, ChatRequest
@@ -107,7 +110,7 @@ class ChatService:
         generation = self._engine.submit(generation_request)
         schemas = tool_set.schemas
         self._degradations.update(warning.keyword for warning in schemas.warnings if warning.keyword is not None)
-        guard = None if self._repeats_calls else RepeatGuard(_answered(request))
+        guard = None if self._repeats_calls else _guard(request)
 
         async def in_words(said: Said, n_generated: int) -> tuple[Generation, OutputParser]:
             self._n_repeats += 1
@@ -131,20 +134,20 @@ class ChatService:
     def _resumed(
         self, request: ChatRequest, before: GenerationRequest, said: Said, n_generated: int
     ) -> GenerationRequest:
-        """The same conversation after what was said, without tools, held to words.
+        """The same conversation after what was said, told as one without tools, held to words.
 
-        A small model that is still shown the tools and may not call looks for another way to write the call: of five
-        answers that the 0.5B of Qwen2.5-Coder had to give in words, two held the result's fact with the tools in sight,
-        and five without.
+        A small model that is still shown the tools and may not call looks for another way to write the call; one that
+        is shown turns of tools and no tools refuses. See `told`.
         """
         reasoning = self._family.output.reasoning
         thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if reasoning and said.reasoning else ""
         spoken = (thought + said.content).encode()
         tokens = tuple(self._engine.vocabulary.tokenize(spoken, parse_special=True)) if spoken else ()
         constraint: Constraint | None = self._in_prose(goes_on=bool(said.content.strip()))
+        in_words = dataclasses.replace(request, messages=told(request.messages), tool_choice="none")
         try:
-            resumed, tool_set = self._prepare(dataclasses.replace(request, tool_choice="none"))
-        except RequestError as error:  # a template that shows no result without the tools
+            resumed, tool_set = self._prepare(in_words)
+        except RequestError as error:  # results that make the question longer than the context
             log.warning("a repeated call is answered with the tools in sight: %s", error)
             resumed = before
         else:
@@ -199,6 +202,10 @@ class ChatService:
         return self._decision_tokens.decision(self._family.call_beginnings(tools), bias, commitment)
 
 
-def _answered(request: ChatRequest) -> Calls:
-    """The calls that an answer is kept from making again: under `required` and a named choice none is."""
-    return answered_calls(request.messages) if request.tool_choice == "auto" else Calls()
+def _guard(request: ChatRequest) -> LoopGuard:
+    """What an answer is kept from: under `required` and a named choice only from making a call twice."""
+    if request.tool_choice != "auto":
+        return LoopGuard(Calls())
+    said = [result.text for result in results(turn_of(request.messages))]
+    echoes = Echoes(said) if said and request.response_format is None else None
+    return LoopGuard(answered_calls(request.messages), echoes)

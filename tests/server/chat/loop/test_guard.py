@@ -9,7 +9,9 @@ from byte_vocabulary import ByteVocabulary
 
 from chat_templates import FAMILIES, get_family
 from server.chat.answer import ChatStream, fold
-from server.chat.loop import Calls, RepeatedCall, RepeatGuard, answered_calls, is_error
+from server.chat.loop.echo import Echoes
+from server.chat.loop.guard import Calls, LoopGuard, RepeatedCall, answered_calls
+from server.chat.loop.results import is_error
 from server.chat.schemas.enforced import EnforcedSchemas
 from server.engine.sampling.constraint import GrammarCompiler
 from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
@@ -121,18 +123,19 @@ class Spoken:
     def __init__(self, *pieces):
         self.left = list(pieces)
         self.is_closed = False
+        self.finish_reason = FinishReason.STOP
 
     async def __anext__(self):
         if not self.left:
             raise StopAsyncIteration
         piece = self.left.pop(0)
-        return GenerationChunk(piece, None if self.left else FinishReason.STOP, USAGE)
+        return GenerationChunk(piece, None if self.left else self.finish_reason, USAGE)
 
     async def aclose(self):
         self.is_closed = True
 
 
-def stream(generation, answered, words=None):
+def stream(generation, answered, words=None, echoes=None):
     async def in_words(said, n_generated):
         assert n_generated == USAGE.completion
         words.append((said.content, said.reasoning))
@@ -143,7 +146,7 @@ def stream(generation, answered, words=None):
         get_family("qwen2.5").parser(TOOLS),
         EnforcedSchemas({}),
         None,
-        guard=RepeatGuard(answered),
+        guard=LoopGuard(answered, echoes),
         in_words=None if words is None else in_words,
     )
 
@@ -207,6 +210,44 @@ async def test_a_call_is_made_once_in_an_answer():
 async def test_a_repeat_beside_a_new_call_is_left_out():
     answer = await fold(stream(Spoken(call_text("fetch", url="a"), call_text("search", q="a")), ANSWERED, []))
     assert [call.name for call in answer.tool_calls] == ["fetch"]
+
+
+ECHOES = Echoes(['{"sky": "sunny"}'])
+
+
+@pytest.mark.parametrize("text", ['{"sky": "sunny"}', "", "```\n", '{"name": "none", "arguments": {}}'])
+async def test_a_result_that_is_printed_again_is_answered_in_words(text):
+    words = []
+    answer = await fold(stream(Spoken(text[:5], text[5:]), ANSWERED, words, ECHOES))
+    assert words == [("", "")]
+    assert answer.content == "It is sunny."
+    assert [warning.fields()["type"] for warning in answer.warnings] == ["no_answer"]
+
+
+async def test_words_after_a_result_stream_from_the_first_piece_on():
+    told = stream(Spoken("It", " is", " sunny."), ANSWERED, [], ECHOES)
+    delta = await anext(told)
+    assert delta.content == "It"
+    assert len(told._generation.left) == 2
+
+
+async def test_json_that_is_no_result_is_told_whole():
+    answer = await fold(stream(Spoken('{"sky": ', '"clear"}'), ANSWERED, [], ECHOES))
+    assert (answer.content, answer.warnings) == ('{"sky": "clear"}', ())
+
+
+async def test_a_fence_before_a_repeat_is_not_said():
+    text = '```json\n{"name": "search", "arguments": {"q": "a"}}\n```'
+    words = []
+    answer = await fold(stream(Spoken(*text), ANSWERED, words, ECHOES))
+    assert answer.content == "It is sunny."
+
+
+async def test_a_result_that_a_limit_cuts_is_told_as_far_as_it_came():
+    generation = Spoken('{"sky": ')
+    generation.finish_reason = FinishReason.LENGTH
+    answer = await fold(stream(generation, ANSWERED, [], ECHOES))
+    assert (answer.content, answer.finish_reason) == ('{"sky": ', "length")
 
 
 async def _iterated(deltas):
