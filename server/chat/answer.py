@@ -23,7 +23,7 @@ from chat_templates import (
     ToolCallStart,
 )
 from server.chat.loop.echo import NoAnswer
-from server.chat.loop.guard import LoopGuard, RepeatedCall
+from server.chat.loop.guard import Guard, RepeatedCall
 from server.chat.request import ChatDelta, ChatFinishReason, ChatResult, ToolCallDelta, ToolCallResult
 from server.chat.schemas.enforced import EnforcedSchemas
 from server.chat.schemas.unenforced import Unenforced
@@ -41,11 +41,13 @@ class Said:
     content: str = ""
 
 
-class InWords(Protocol):
-    """Begins a generation that goes on in words after what was said; `n_generated` tokens of the answer are spent."""
+class GoesOn(Protocol):
+    """Begins a generation in place of one that was refused, after what was said; `n_generated` tokens are spent."""
 
-    async def __call__(self, said: Said, n_generated: int) -> tuple[Generation, OutputParser]:
-        """The generation and the parser of its text."""
+    async def __call__(
+        self, said: Said, refused: RepeatedCall | NoAnswer, n_generated: int
+    ) -> tuple[Generation, OutputParser, Guard | None]:
+        """The generation, the parser of its text, and what guards it in turn."""
         ...
 
 
@@ -62,15 +64,15 @@ class ChatStream:
         schemas: EnforcedSchemas,
         call_id_size: int | None,
         *,
-        guard: LoopGuard | None,
-        in_words: InWords | None,
+        guard: Guard | None,
+        goes_on: GoesOn | None,
     ) -> None:
         self._generation = generation
         self._guard = guard
-        self._in_words = in_words
+        self._goes_on = goes_on
         self._said = Said()
         self._usage: GenerationUsage | None = None  # of the generation before this one
-        self._refused: list[RepeatedCall | NoAnswer] = []
+        self._refused: tuple[RepeatedCall | NoAnswer, ...] = ()
         self._call_id_size = call_id_size
         self._parser = parser
         self._schemas = schemas
@@ -115,15 +117,16 @@ class ChatStream:
         await self._finish(reason, chunk.usage)
 
     async def _end_the_loop(self, refused: RepeatedCall | NoAnswer, chunk: GenerationChunk) -> None:
-        """Go on in words, or end the answer with the calls that were no repeats."""
-        self._refused.append(refused)
+        """Go on in place of what was refused, or end the answer with the calls that were no repeats."""
+        self._refused = self._refused or (refused,)
         await self._generation.aclose()
-        if self._has_calls or self._in_words is None:
+        if self._has_calls or self._goes_on is None:
             await self._finish(FinishReason.STOP, chunk.usage)
             return
-        self._usage, self._guard = chunk.usage, None
-        n_generated = 0 if chunk.usage is None else chunk.usage.completion
-        self._generation, self._parser = await self._in_words(self._said, n_generated)
+        if chunk.usage is not None:
+            self._usage = chunk.usage if self._usage is None else self._usage.and_then(chunk.usage)
+        n_generated = 0 if self._usage is None else self._usage.completion
+        self._generation, self._parser, self._guard = await self._goes_on(self._said, refused, n_generated)
 
     async def _finish(self, reason: FinishReason, usage: GenerationUsage | None) -> None:
         if reason is FinishReason.STOP:

@@ -15,12 +15,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from chat_templates import NO_MARKERS, Family, Markers, OutputParser
-from server.chat.answer import ChatStream, Said
+from server.chat.answer import ChatStream, GoesOn, Said
 from server.chat.decision import DecisionTokens
 from server.chat.grammar import callable_tools
-from server.chat.loop.echo import Echoes
-from server.chat.loop.guard import Calls, LoopGuard, answered_calls
-from server.chat.loop.results import results, turn_of
+from server.chat.loop.another import is_asked_for, varied
+from server.chat.loop.echo import Echoes, NoAnswer
+from server.chat.loop.guard import CallGuard, Calls, Guard, LoopGuard, RepeatedCall, answered_calls
+from server.chat.loop.results import question_of, results, turn_of
 from server.chat.loop.told import told
 from server.chat.prompt import tokenize_prompt
 from server.chat.render import Render, render_prompt, template_variables
@@ -30,7 +31,7 @@ from server.chat.tool_sets import ToolSet, ToolSets
 from server.engine.async_engine import AsyncEngine
 from server.engine.decision import Decision
 from server.engine.generation import Generation
-from server.engine.sampling.constraint import Constraint
+from server.engine.sampling.constraint import Constraint, GrammarError
 from server.engine.types import GenerationRequest
 from server.errors import RequestError
 
@@ -110,20 +111,13 @@ class ChatService:
         generation = self._engine.submit(generation_request)
         schemas = tool_set.schemas
         self._degradations.update(warning.keyword for warning in schemas.warnings if warning.keyword is not None)
-        guard = None if self._repeats_calls else _guard(request)
-
-        async def in_words(said: Said, n_generated: int) -> tuple[Generation, OutputParser]:
-            self._n_repeats += 1
-            resumed = await asyncio.to_thread(self._resumed, request, generation_request, said, n_generated)
-            return self._engine.submit(resumed), self._family.parser(())
-
         return ChatStream(
             generation,
             tool_set.parser(),
             schemas,
             self._family.call_id_size,
-            guard=guard,
-            in_words=in_words if request.tool_choice == "auto" else None,
+            guard=None if self._repeats_calls else _guard(request),
+            goes_on=self._goes_on(request, generation_request, tool_set) if request.tool_choice == "auto" else None,
         )
 
     @property
@@ -131,7 +125,46 @@ class ChatService:
         """How many answers went on in words in place of a call that had its result."""
         return self._n_repeats
 
-    def _resumed(
+    def _goes_on(self, request: ChatRequest, before: GenerationRequest, tool_set: ToolSet) -> GoesOn:
+        """What is asked in place of what is refused: once for another call of the tool, and then for words."""
+        asked_for_another = False
+
+        async def goes_on(
+            said: Said, refused: RepeatedCall | NoAnswer, n_generated: int
+        ) -> tuple[Generation, OutputParser, Guard | None]:
+            nonlocal asked_for_another
+            if isinstance(refused, RepeatedCall) and not asked_for_another:
+                asked_for_another = True
+                other = await asyncio.to_thread(self._another, request, tool_set, refused.tool)
+                if other is not None:
+                    constraint, guard = other
+                    resumed = self._after(before, said, constraint, n_generated)
+                    return self._engine.submit(resumed), tool_set.parser(), guard
+            self._n_repeats += 1
+            resumed = await asyncio.to_thread(self._in_words, request, before, said, n_generated)
+            return self._engine.submit(resumed), self._family.parser(()), None
+
+        return goes_on
+
+    def _another(self, request: ChatRequest, tool_set: ToolSet, name: str) -> tuple[Constraint, CallGuard] | None:
+        """The constraint and the guard of another call of this tool; None if it cannot be varied."""
+        answered, asked = answered_calls(request.messages).by_name.get(name, ()), question_of(request.messages)
+        tools = tool_set.schemas.in_grammar(request.tools)
+        function = next((tool["function"] for tool in tools if tool.get("function", {}).get("name") == name), None)
+        other = None if function is None else varied(function, answered, asked)
+        if other is None:
+            return None
+        tool = {"type": "function", "function": other}
+        choice = {"type": "function", "function": {"name": name}}
+        grammar = self._family.grammar([tool], choice, parallel_tool_calls=False, special_tokens=self._special_tokens)
+        try:
+            constraint = None if grammar is None else self._engine.compile(grammar)
+        except GrammarError:
+            return None
+        guard = CallGuard(lambda arguments: is_asked_for(arguments, answered, asked))
+        return None if constraint is None else (constraint, guard)
+
+    def _in_words(
         self, request: ChatRequest, before: GenerationRequest, said: Said, n_generated: int
     ) -> GenerationRequest:
         """The same conversation after what was said, told as one without tools, held to words.
@@ -139,22 +172,27 @@ class ChatService:
         A small model that is still shown the tools and may not call looks for another way to write the call; one that
         is shown turns of tools and no tools refuses. See `told`.
         """
-        reasoning = self._family.output.reasoning
-        thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if reasoning and said.reasoning else ""
-        spoken = (thought + said.content).encode()
-        tokens = tuple(self._engine.vocabulary.tokenize(spoken, parse_special=True)) if spoken else ()
         constraint: Constraint | None = self._in_prose(goes_on=bool(said.content.strip()))
         in_words = dataclasses.replace(request, messages=told(request.messages), tool_choice="none")
         try:
             resumed, tool_set = self._prepare(in_words)
-        except RequestError as error:  # results that make the question longer than the context
+        except RequestError as error:  # a template that takes less than was told
             log.warning("a repeated call is answered with the tools in sight: %s", error)
-            resumed = before
-        else:
-            constraint = constraint if request.response_format is None else tool_set.constraint
+            return self._after(before, said, constraint, n_generated)
+        constraint = constraint if request.response_format is None else tool_set.constraint
+        return self._after(resumed, said, constraint, n_generated)
+
+    def _after(
+        self, request: GenerationRequest, said: Said, constraint: Constraint | None, n_generated: int
+    ) -> GenerationRequest:
+        """A generation that continues what was said, under another constraint and what is left of the limit."""
+        reasoning = self._family.output.reasoning
+        thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if reasoning and said.reasoning else ""
+        spoken = (thought + said.content).encode()
+        tokens = tuple(self._engine.vocabulary.tokenize(spoken, parse_special=True)) if spoken else ()
         left = None if request.max_tokens is None else max(1, request.max_tokens - n_generated)
         return dataclasses.replace(
-            resumed, tokens=resumed.tokens + tokens, constraint=constraint, decision=None, max_tokens=left
+            request, tokens=request.tokens + tokens, constraint=constraint, decision=None, max_tokens=left
         )
 
     def _in_prose(self, *, goes_on: bool) -> Constraint:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from chat_templates import ContentDelta, Event, ToolCallArguments, ToolCallEnd, ToolCallStart
 from server.chat.loop.echo import Echoes, NoAnswer
@@ -28,7 +28,7 @@ class RepeatedCall:
     def fields(self) -> dict[str, str]:
         """The warning as a JSON object."""
         message = (
-            f"The model called {self.tool!r} again with arguments that were answered already; it was held to text. "
+            f"The model called {self.tool!r} again with arguments that were answered already; that call was not made. "
             f"Start the server with --repeat-calls allow to let it."
         )
         return {"type": "repeated_call", "tool": self.tool, "message": message}
@@ -55,6 +55,22 @@ def answered_calls(messages: Sequence[Mapping[str, Any]]) -> Calls:
         if not result.is_error or failures[call] > 1:
             answered.setdefault(result.name, []).append(result.arguments)
     return Calls(answered)
+
+
+class Guard(Protocol):
+    """What reads the events of an answer before they are told."""
+
+    def admit(self, event: Event) -> list[Event] | RepeatedCall:
+        """The events that may be told now, none while they are held; or that a call is not to be made."""
+        ...
+
+    def release(self) -> list[Event]:
+        """What is held back where the answer was cut."""
+        ...
+
+    def end(self) -> list[Event] | NoAnswer:
+        """What is held back where the model ended its answer; or that the answer is none."""
+        ...
 
 
 class LoopGuard:
@@ -113,3 +129,36 @@ class LoopGuard:
 
     def _was_made(self, arguments: Any) -> bool:
         return any(same(arguments, known) for known in self._made.get(self._name, ()))
+
+
+class CallGuard:
+    """Holds a call back until it is whole, and tells it if its arguments are wanted."""
+
+    def __init__(self, is_wanted: Callable[[Any], bool]) -> None:
+        self._is_wanted = is_wanted
+        self._name = ""
+        self._arguments: list[str] = []
+        self._held: list[Event] = []
+
+    def admit(self, event: Event) -> list[Event] | RepeatedCall:
+        """See `Guard.admit`."""
+        self._held.append(event)
+        match event:
+            case ToolCallStart(name=name):
+                self._name = name
+            case ToolCallArguments(text=text):
+                self._arguments.append(text)
+            case ToolCallEnd():
+                if not self._is_wanted(json_value("".join(self._arguments))):
+                    return RepeatedCall(self._name)
+                return self.release()
+        return []
+
+    def release(self) -> list[Event]:
+        """See `Guard.release`."""
+        held, self._held = self._held, []
+        return held
+
+    def end(self) -> list[Event] | NoAnswer:
+        """See `Guard.end`."""
+        return self.release()

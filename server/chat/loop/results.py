@@ -38,6 +38,11 @@ def turn_of(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]
     return messages[max((i for i, message in enumerate(messages) if message.get("role") == "user"), default=-1) + 1 :]
 
 
+def question_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The text of the user's last message."""
+    return next((text_of(m.get("content")) for m in reversed(messages) if m.get("role") == "user"), "")
+
+
 def results(messages: Sequence[Mapping[str, Any]]) -> Iterator[Result]:
     """Each result with the name and the arguments of its call. One id for two calls answers them in turn."""
     open_calls: dict[str, list[tuple[str, Any]]] = {}

@@ -10,7 +10,7 @@ from byte_vocabulary import ByteVocabulary
 from chat_templates import FAMILIES, get_family
 from server.chat.answer import ChatStream, fold
 from server.chat.loop.echo import Echoes
-from server.chat.loop.guard import Calls, LoopGuard, RepeatedCall, answered_calls
+from server.chat.loop.guard import CallGuard, Calls, LoopGuard, RepeatedCall, answered_calls
 from server.chat.loop.results import is_error
 from server.chat.schemas.enforced import EnforcedSchemas
 from server.engine.sampling.constraint import GrammarCompiler
@@ -136,10 +136,10 @@ class Spoken:
 
 
 def stream(generation, answered, words=None, echoes=None):
-    async def in_words(said, n_generated):
+    async def goes_on(said, _refused, n_generated):
         assert n_generated == USAGE.completion
         words.append((said.content, said.reasoning))
-        return Spoken("It is ", "sunny."), get_family("qwen2.5").parser(())
+        return Spoken("It is ", "sunny."), get_family("qwen2.5").parser(()), None
 
     return ChatStream(
         generation,
@@ -147,7 +147,7 @@ def stream(generation, answered, words=None, echoes=None):
         EnforcedSchemas({}),
         None,
         guard=LoopGuard(answered, echoes),
-        in_words=None if words is None else in_words,
+        goes_on=None if words is None else goes_on,
     )
 
 
@@ -307,3 +307,42 @@ def test_every_familys_prose_compiles_and_is_read_as_content(family_id):
     parser = family.parser(())
     events = [*parser.feed(text), *parser.finish()]
     assert "".join(getattr(event, "text", "") for event in events) == "It is sunny in Turin."
+
+
+async def test_a_call_that_is_asked_for_in_place_of_a_repeat_is_told_when_it_is_whole():
+    guard = CallGuard(lambda arguments: arguments == {"q": "b"})
+    told = ChatStream(
+        Spoken(call_text("search", q="b")),
+        get_family("qwen2.5").parser(TOOLS),
+        EnforcedSchemas({}),
+        None,
+        guard=guard,
+        goes_on=None,
+    )
+    answer = await fold(told)
+    assert [json.loads(call.arguments) for call in answer.tool_calls] == [{"q": "b"}]
+
+
+async def test_one_that_is_not_asked_for_is_not_told():
+    asked = []
+
+    async def goes_on(_said, refused, n_generated):
+        asked.append((refused.tool, n_generated))
+        if len(asked) == 1:
+            return Spoken(call_text("search", q="c")), get_family("qwen2.5").parser(TOOLS), CallGuard(lambda _: False)
+        return Spoken("Sunny."), get_family("qwen2.5").parser(()), None
+
+    first = Spoken(call_text("search", q="a"))
+    told = ChatStream(
+        first,
+        get_family("qwen2.5").parser(TOOLS),
+        EnforcedSchemas({}),
+        None,
+        guard=LoopGuard(ANSWERED),
+        goes_on=goes_on,
+    )
+    answer = await fold(told)
+    assert asked == [("search", 5), ("search", 10)]
+    assert (answer.content, answer.tool_calls) == ("Sunny.", ())
+    assert answer.usage.completion == 3 * USAGE.completion
+    assert len(answer.warnings) == 1
