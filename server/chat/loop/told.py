@@ -14,7 +14,7 @@ from typing import Any
 from server.chat.loop.results import Result, results, text_of
 
 _RESULTS = "Results of tools:"
-_ASK = "Answer the question with these results."
+_ASK = "Answer with what these results say, in words, with every number, time and name."
 
 
 def told(messages: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:

@@ -35,7 +35,7 @@ def test_a_question_has_the_results_that_followed_it():
         {
             "role": "user",
             "content": 'How warm is it in Oslo?\n\nResults of tools:\nget_weather(city="Oslo"): 4 °C\n\n'
-            "Answer the question with these results.",
+            "Answer with what these results say, in words, with every number, time and name.",
         },
     )
 
