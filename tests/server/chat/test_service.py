@@ -11,7 +11,9 @@ from fake_runner import FakeRunner
 from golden_cases import tools_named
 
 from chat_templates import get_family
-from server.chat.answer import fold
+from server.chat.answer import Said, fold
+from server.chat.loop.echo import NoAnswer
+from server.chat.loop.guard import CallGuard, RepeatedCall
 from server.chat.request import ChatRequest
 from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine
@@ -140,3 +142,87 @@ async def test_an_id_that_the_model_does_not_tell_in_time_can_be_sent_back_as_it
     history = [*MESSAGES, called, {"role": "tool", "tool_call_id": call.id, "content": "7"}]
     assert re.fullmatch("[a-zA-Z0-9]{9}", call.id)
     assert family.render(history, TOOLS).count(call.id) == 2
+
+
+HOURS = {
+    "type": "function",
+    "function": {
+        "name": "opening_hours",
+        "parameters": {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]},
+    },
+}
+MONDAY = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "c0", "function": {"name": "opening_hours", "arguments": '{"day": "Monday"}'}}],
+}
+OPEN = {"role": "tool", "tool_call_id": "c0", "content": "10 to 18"}
+
+
+@pytest.fixture
+def goes_on(engine, monkeypatch):
+    """What goes on in place of a refused answer to this question, and what was asked of the engine."""
+    asked = []
+
+    class Engine:
+        vocabulary, compile = engine.vocabulary, engine.compile
+
+        def submit(self, request):
+            asked.append(request)
+
+    def of(question):
+        service = ChatService(engine, get_family("qwen2.5"))
+        monkeypatch.setattr(service, "_engine", Engine())
+        request = ChatRequest(({"role": "user", "content": question}, MONDAY, OPEN), (HOURS,), max_tokens=100)
+        before, tool_set = service._prepare(request)
+        return service, before, service._goes_on(request, before, tool_set), asked
+
+    return of
+
+
+def text_of(engine, request):
+    return b"".join(engine.vocabulary.pieces[token] for token in request.tokens).decode()
+
+
+async def test_in_place_of_a_repeat_the_tool_is_asked_for_what_else_the_user_named_and_then_for_words(goes_on, engine):
+    service, before, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
+    _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 20)
+    assert asked[0].tokens == before.tokens
+    assert asked[0].max_tokens == 80
+    assert isinstance(guard, CallGuard)
+    assert service.repeated_calls == 0
+    _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 99)
+    assert 'Results of tools:\nopening_hours(day="Monday"): 10 to 18' in text_of(engine, asked[1])
+    assert "<tools>" not in text_of(engine, asked[1])
+    assert (guard, asked[1].max_tokens, service.repeated_calls) == (None, 1, 1)
+
+
+async def test_where_the_user_named_no_value_the_answer_goes_on_in_words(goes_on, engine):
+    _, _, go_on, asked = goes_on("When is it open at the beginning of the week?")
+    _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 0)
+    assert guard is None
+    assert "Results of tools:" in text_of(engine, asked[0])
+
+
+async def test_what_is_no_answer_becomes_words(goes_on, engine):
+    _, _, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
+    _, _, guard = await go_on(Said(), NoAnswer(), 0)
+    assert guard is None
+    assert "Results of tools:" in text_of(engine, asked[0])
+
+
+async def test_another_call_is_one_that_does_not_begin_with_the_answered_value(goes_on, engine):
+    _, _, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
+    await go_on(Said(), RepeatedCall("opening_hours"), 0)
+
+    def allows(text):
+        constraint = asked[0].constraint.fork()
+        for token in engine.vocabulary.tokenize(text.encode(), parse_special=True):
+            if not constraint.allows(token):
+                return False
+            constraint.accept(token)
+        return True
+
+    call = '<tool_call>\n{"name": "opening_hours", "arguments": {"day": "'
+    assert allows(f"{call}Friday")
+    assert not allows(f"{call}Monday")
