@@ -109,10 +109,12 @@ class ChatStream:
     async def _end(self, reason: FinishReason, chunk: GenerationChunk) -> None:
         """Tell what was held back, and finish; where what the model ended is no answer, go on in words."""
         if self._guard is not None:
-            held = self._guard.end() if reason is FinishReason.STOP else self._guard.release()
+            held = self._guard.end() if reason is FinishReason.STOP else self._guard.cut()
             if isinstance(held, NoAnswer):
                 await self._end_the_loop(held, chunk)
                 return
+            if isinstance(held, RepeatedCall):  # there is nothing left to go on with
+                self._refused, held = (held,), []
             self._tell(held)
         await self._finish(reason, chunk.usage)
 

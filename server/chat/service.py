@@ -133,9 +133,10 @@ class ChatService:
             said: Said, refused: RepeatedCall | NoAnswer, n_generated: int
         ) -> tuple[Generation, OutputParser, Guard | None]:
             nonlocal asked_for_another
-            if isinstance(refused, RepeatedCall) and not asked_for_another:
+            if not asked_for_another:
                 asked_for_another = True
-                other = await asyncio.to_thread(self._another, request, tool_set, refused.tool)
+                tool = refused.tool if isinstance(refused, RepeatedCall) else _last_tool(request)
+                other = await asyncio.to_thread(self._another, request, tool_set, tool)
                 if other is not None:
                     constraint, guard = other
                     resumed = self._after(before, said, constraint, n_generated)
@@ -247,3 +248,9 @@ def _guard(request: ChatRequest) -> LoopGuard:
     said = [result.text for result in results(turn_of(request.messages))]
     echoes = Echoes(said) if said and request.response_format is None else None
     return LoopGuard(answered_calls(request.messages), echoes)
+
+
+def _last_tool(request: ChatRequest) -> str:
+    """The tool whose result came last in this turn, which has one."""
+    *_, last = results(turn_of(request.messages))
+    return last.name

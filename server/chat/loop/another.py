@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+_WORD = re.compile(r"\b\w")
+
 
 def varied(function: Mapping[str, Any], answered: Sequence[Any], asked: str) -> dict[str, Any] | None:
     """The function with the values taken out of it that answered calls had; None where no argument can be varied.
@@ -23,7 +25,7 @@ def varied(function: Mapping[str, Any], answered: Sequence[Any], asked: str) -> 
         known = [arguments.get(key) for arguments in answered if isinstance(arguments, Mapping)]
         if not known or not all(isinstance(value, str) and value and _is_in(value, asked) for value in known):
             continue
-        without = _without(schema, [value for value in known if isinstance(value, str)])
+        without = _without(schema, [value for value in known if isinstance(value, str)], asked)
         if without is not None:
             return {**function, "parameters": {**parameters, "properties": {**properties, key: without}}}
     return None
@@ -53,7 +55,7 @@ def beginning_with_none(values: Sequence[str]) -> str:
     return f"({'|'.join(ways)})"
 
 
-def _without(schema: Any, values: Sequence[str]) -> dict[str, Any] | None:
+def _without(schema: Any, values: Sequence[str], asked: str) -> dict[str, Any] | None:
     if not isinstance(schema, Mapping) or schema.get("type") != "string":
         return None
     if isinstance(schema.get("enum"), list):
@@ -61,7 +63,21 @@ def _without(schema: Any, values: Sequence[str]) -> dict[str, Any] | None:
         return {**schema, "enum": left} if left else None
     if schema.keys() - {"type", "description", "title", "examples", "default"}:
         return None
-    return {**schema, "pattern": f"^{beginning_with_none(values)}$"}
+    return {**schema, "pattern": f"^{beginning_with_none([_head(value, asked) for value in values])}$"}
+
+
+def _head(value: str, asked: str) -> str:
+    """As much of a value as tells it from everything else that the user named: of p-100 beside p-200 it is "p-1".
+
+    Where only the whole value is forbidden, a model that has begun it ends it in a way of its own: p-101.
+    """
+    others = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", " ", asked, flags=re.IGNORECASE)
+    n_shared = max((_n_shared(value, others[word.start() :]) for word in _WORD.finditer(others)), default=0)
+    return value[: n_shared + 1]
+
+
+def _n_shared(a: str, b: str) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _in_class(character: str) -> str:

@@ -64,8 +64,8 @@ class Guard(Protocol):
         """The events that may be told now, none while they are held; or that a call is not to be made."""
         ...
 
-    def release(self) -> list[Event]:
-        """What is held back where the answer was cut."""
+    def cut(self) -> list[Event] | RepeatedCall:
+        """What is held back where a limit cut the answer; or that a call is not to be made."""
         ...
 
     def end(self) -> list[Event] | NoAnswer:
@@ -116,10 +116,16 @@ class LoopGuard:
         return [event]
 
     def release(self) -> list[Event]:
-        """What is held back, which turned out to be an answer, or was cut. Text is held no more."""
+        """What is held back, which turned out to be an answer. Text is held no more."""
         held, self._held = self._held, []
         self._echoes = None
         return held
+
+    def cut(self) -> list[Event] | RepeatedCall:
+        """What is held back where a limit cut the answer; or that it cut a call as it was cut before."""
+        if self._held and self._arguments and self._answered.has(self._name, json_value("".join(self._arguments))):
+            return RepeatedCall(self._name)
+        return self.release()
 
     def end(self) -> list[Event] | NoAnswer:
         """What is held back where the model ended its answer; or that the answer is none."""
@@ -151,14 +157,17 @@ class CallGuard:
             case ToolCallEnd():
                 if not self._is_wanted(json_value("".join(self._arguments))):
                     return RepeatedCall(self._name)
-                return self.release()
+                return self._release()
         return []
 
-    def release(self) -> list[Event]:
-        """See `Guard.release`."""
-        held, self._held = self._held, []
-        return held
+    def cut(self) -> list[Event] | RepeatedCall:
+        """See `Guard.cut`: a part of a call tells nothing of what is wanted."""
+        return RepeatedCall(self._name) if self._held else []
 
     def end(self) -> list[Event] | NoAnswer:
         """See `Guard.end`."""
-        return self.release()
+        return self._release()
+
+    def _release(self) -> list[Event]:
+        held, self._held = self._held, []
+        return held

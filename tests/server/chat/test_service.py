@@ -204,11 +204,14 @@ async def test_where_the_user_named_no_value_the_answer_goes_on_in_words(goes_on
     assert "Results of tools:" in text_of(engine, asked[0])
 
 
-async def test_what_is_no_answer_becomes_words(goes_on, engine):
-    _, _, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
+async def test_what_is_no_answer_becomes_another_call_or_words(goes_on, engine):
+    _, before, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
     _, _, guard = await go_on(Said(), NoAnswer(), 0)
+    assert isinstance(guard, CallGuard)
+    assert asked[0].tokens == before.tokens
+    _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 0)
     assert guard is None
-    assert "Results of tools:" in text_of(engine, asked[0])
+    assert "Results of tools:" in text_of(engine, asked[1])
 
 
 async def test_another_call_is_one_that_does_not_begin_with_the_answered_value(goes_on, engine):

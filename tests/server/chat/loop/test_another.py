@@ -49,6 +49,22 @@ def test_the_first_argument_that_the_user_named_is_varied():
     assert FUNCTION["parameters"]["properties"]["room"] == {"type": "string"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "value", "allowed", "forbidden"),
+    [
+        ("What do p-100 and p-200 cost?", "p-100", ["p-200"], ["p-100", "p-101"]),
+        ("Run tests/api and tests/engine.", "tests/api", ["tests/engine"], ["tests/api", "tests/a"]),
+        ("Compare Turin and Oslo.", "Turin", ["Oslo"], ["Turin, Italy", "Tokyo"]),
+        ("Compare Turin and Turku.", "Turin", ["Turku"], ["Turin", "Turing"]),
+    ],
+)
+def test_a_value_is_forbidden_from_where_it_differs_from_what_else_the_user_named(asked, value, allowed, forbidden):
+    function = {"name": "f", "parameters": {"properties": {"what": {"type": "string"}}}}
+    pattern = varied(function, [{"what": value}], asked)["parameters"]["properties"]["what"]["pattern"]
+    assert all(re.fullmatch(pattern, text) for text in allowed)
+    assert not any(re.fullmatch(pattern, text) for text in forbidden)
+
+
 def test_an_enum_loses_what_was_answered():
     function = {"name": "f", "parameters": {"properties": {"day": {"type": "string", "enum": ["Monday", "Friday"]}}}}
     both = [{"day": "Monday"}, {"day": "Friday"}]

@@ -197,6 +197,18 @@ async def test_a_call_that_is_cut_is_told_as_far_as_it_came():
     assert [call.name for call in answer.tool_calls] == ["search"]
 
 
+async def test_a_call_that_is_cut_as_it_was_before_is_not_told_again():
+    generation = Spoken(call_text("search", q="a")[:-20])
+    generation.finish_reason = FinishReason.LENGTH
+    (before,) = (await fold(stream(generation, Calls()))).tool_calls
+    generation = Spoken(call_text("search", q="a")[:-20])
+    generation.finish_reason = FinishReason.LENGTH
+    failed = [calling(("search", before.arguments)), result("Error: the arguments are no JSON")]
+    answer = await fold(stream(generation, answered_calls([USER, *failed, *failed]), []))
+    assert (answer.tool_calls, answer.finish_reason) == ((), "length")
+    assert [warning.fields()["type"] for warning in answer.warnings] == ["repeated_call"]
+
+
 async def test_a_call_is_made_once_in_an_answer():
     text = call_text("fetch", url="a")
     generation = Spoken(text, text, text)
