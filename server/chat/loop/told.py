@@ -59,7 +59,8 @@ def _that_count(found: Sequence[Result]) -> list[Result]:
 
 
 def _line(result: Result) -> str:
+    """The result behind the values that it is for. Not as a call: small models write that again."""
     arguments = result.arguments
-    if isinstance(arguments, Mapping):
-        arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in arguments.items())
-    return f"{result.name}({arguments}): {result.text}"
+    values = list(arguments.values()) if isinstance(arguments, Mapping) else [arguments]
+    said = ", ".join(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values)
+    return f"{result.name} for {said}: {result.text}" if said else f"{result.name}: {result.text}"

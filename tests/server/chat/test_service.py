@@ -192,7 +192,7 @@ async def test_in_place_of_a_repeat_the_tool_is_asked_for_what_else_the_user_nam
     assert isinstance(guard, CallGuard)
     assert service.repeated_calls == 0
     _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 99)
-    assert 'Results of tools:\nopening_hours(day="Monday"): 10 to 18' in text_of(engine, asked[1])
+    assert "Results of tools:\nopening_hours for Monday: 10 to 18" in text_of(engine, asked[1])
     assert "<tools>" not in text_of(engine, asked[1])
     assert (guard, asked[1].max_tokens, service.repeated_calls) == (None, 1, 1)
 

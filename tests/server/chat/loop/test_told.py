@@ -34,10 +34,16 @@ def test_a_question_has_the_results_that_followed_it():
         SYSTEM,
         {
             "role": "user",
-            "content": 'How warm is it in Oslo?\n\nResults of tools:\nget_weather(city="Oslo"): 4 °C\n\n'
+            "content": "How warm is it in Oslo?\n\nResults of tools:\nget_weather for Oslo: 4 °C\n\n"
             "Answer with what these results say, in words, with every number, time and name.",
         },
     )
+
+
+def test_values_that_are_no_text_are_json_and_a_call_without_any_has_none():
+    moved = call("move", to={"x": 1}, fast=True)
+    content = told([USER, moved, result("moved"), call("stop"), result("stopped")])[0]["content"]
+    assert 'move for {"x": 1}, true: moved\nstop: stopped\n' in content
 
 
 def test_results_of_earlier_questions_stay_with_them():
@@ -81,7 +87,7 @@ def test_parts_of_text_are_joined():
     question = {"role": "user", "content": [{"type": "text", "text": "How warm "}, {"type": "text", "text": "is it?"}]}
     content = told([question, WEATHER, result([{"type": "text", "text": "4 °C"}])])[0]["content"]
     assert content.startswith("How warm is it?")
-    assert "): 4 °C\n" in content
+    assert " for Oslo: 4 °C\n" in content
 
 
 SINGLE_TURNS = {"minitron", "xlam-1-fc"}  # a base model, and one that takes a question alone: neither is shown results
