@@ -8,8 +8,10 @@ answered call had; that is known when the call is whole, and nothing of it is to
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from server.chat.loop.results import leaves_of
 
 _WORD = re.compile(r"\b\w")
 
@@ -33,9 +35,9 @@ def varied(function: Mapping[str, Any], answered: Sequence[Any], asked: str) -> 
 
 def is_asked_for(arguments: Any, answered: Sequence[Any], asked: str) -> bool:
     """Whether these arguments are the user's words, or an answered call's, and one of them is new."""
-    known = {leaf.casefold() for one in answered for leaf in _leaves(one)}
+    known = {leaf.casefold() for one in answered for leaf in leaves_of(one)}
     is_new = False
-    for leaf in _leaves(arguments):
+    for leaf in leaves_of(arguments):
         if leaf.casefold() in known:
             continue
         if not _is_in(leaf, asked) or any(leaf.casefold() in value or value in leaf.casefold() for value in known):
@@ -86,15 +88,3 @@ def _in_class(character: str) -> str:
 
 def _is_in(value: str, text: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE) is not None
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    """The values that are no objects and no lists, as text."""
-    if isinstance(value, Mapping):
-        for part in value.values():
-            yield from _leaves(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _leaves(part)
-    elif value is not None and not isinstance(value, bool) and value != "":
-        yield str(value)

@@ -28,9 +28,18 @@ class Result:
         """Whether it says that the call failed."""
         return is_error(self.text)
 
-    def answers_as(self, other: Result) -> bool:
-        """Whether the other is of the same call."""
+    def is_of_the_same_call(self, other: Result) -> bool:
+        """Whether the other answers the same call."""
         return self.name == other.name and same(self.arguments, other.arguments)
+
+    def mends(self, error: Result) -> bool:
+        """Whether it answers what the error did not: the same call, or one of the same tool about the same."""
+        if self.is_error or self.name != error.name:
+            return False
+        if same(self.arguments, error.arguments):
+            return True
+        tried = [leaf.casefold() for leaf in leaves_of(error.arguments)]
+        return any(a in b or b in a for a in tried for b in (leaf.casefold() for leaf in leaves_of(self.arguments)))
 
 
 def turn_of(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -82,6 +91,18 @@ def text_of(content: Any) -> str:
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content if isinstance(part, Mapping))
     return content or ""
+
+
+def leaves_of(value: Any) -> Iterator[str]:
+    """The values in a JSON value that are no objects, no lists, no booleans and not empty, as text."""
+    if isinstance(value, Mapping):
+        for part in value.values():
+            yield from leaves_of(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from leaves_of(part)
+    elif value is not None and not isinstance(value, bool) and value != "":
+        yield str(value)
 
 
 def same(a: Any, b: Any) -> bool:

@@ -20,8 +20,8 @@ _ASK = "Answer with what these results say, in words, with every number, time an
 def told(messages: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """The same conversation in which each question has the results that followed it.
 
-    Left out are the calls, what was said beside them, and errors of a tool that answered afterwards. Results without a
-    question are a message of their own.
+    Left out are the calls, what was said beside them, and errors that a later call mended. Results without a question
+    are a message of their own.
     """
     turns: list[list[Mapping[str, Any]]] = [[]]
     for message in messages:
@@ -47,12 +47,12 @@ def _told(turn: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _that_count(found: Sequence[Result]) -> list[Result]:
-    """The results without repetitions, and without errors of a tool that answered afterwards."""
+    """The results without repetitions, and without errors that a later call of the tool mended."""
     counting: list[Result] = []
     for i, result in enumerate(found):
         later = found[i + 1 :]
-        is_mended = result.is_error and any(other.name == result.name and not other.is_error for other in later)
-        is_said_again = any(other.answers_as(result) and other.text == result.text for other in later)
+        is_mended = result.is_error and any(other.mends(result) for other in later)
+        is_said_again = any(other.is_of_the_same_call(result) and other.text == result.text for other in later)
         if not is_mended and not is_said_again:
             counting.append(result)
     return counting

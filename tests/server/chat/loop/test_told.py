@@ -71,6 +71,20 @@ def test_an_error_that_was_mended_is_left_out_and_one_that_was_not_is_told():
     assert "timed out" in told([USER, WEATHER, failed])[0]["content"]
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "is_told"),
+    [
+        ({"city": "Oslo"}, {"city": "Oslo, Norway"}, False),
+        ({"origin": "Vienna", "destination": "Graz"}, {"origin": "Wien Hbf", "destination": "Graz"}, False),
+        ({"city": "Turin"}, {"city": "Oslo"}, True),
+    ],
+    ids=["corrected", "partly corrected", "another city"],
+)
+def test_an_error_is_mended_by_a_call_about_the_same(first, then, is_told):
+    calls = [call("get_weather", **first), result("Error: unknown place"), call("get_weather", **then), result("4 °C")]
+    assert ("unknown place" in told([USER, *calls])[0]["content"]) is is_told
+
+
 def test_a_result_that_came_twice_is_told_once():
     content = told([USER, WEATHER, result("4 °C"), WEATHER, result("4 °C")])[0]["content"]
     assert content.count("4 °C") == 1
