@@ -5,9 +5,10 @@
 
 Each loop of `loops.toml` runs against a server until the model answers in words, or for `--turns` answers. A call gets
 the result of the step whose tool and arguments it names, else an error that says so. Counted by kind are loops whose
-first call names the right tool (`begun`); those that end in words; those whose words hold every fact (`grounded`: a
-result printed as JSON is no answer); those that made every call that the question needs (`complete`); and those that
-ran to the limit. Of loops that did not begin right nothing can be said about their end; both counts are told.
+first call names the right tool (`begun`); those that end in words; those that made every call that the question needs
+(`complete`); those whose words hold every fact, too (`grounded`: what no result said was guessed, and a result printed
+as JSON is no answer); and those that ran to the limit. The end of a loop that did not begin right says nothing: counts
+are of those that did, and of all.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ def run(asking: Asking, loop: dict[str, Any]) -> Outcome:
             begins = {step["tool"] for step in (part["steps"] if loop["kind"] == "two results" else part["steps"][:1])}
             begins |= {step["tool"] for step in part["steps"] if step.get("is_optional")}
             outcome.is_begun = called[:1] != [] and called[0] in begins
-        whole.append((script.is_complete, outcome.ends and holds(part["fact"], outcome.answers[-1])))
+        is_grounded = script.is_complete and outcome.ends and holds(part["fact"], outcome.answers[-1])
+        whole.append((script.is_complete, is_grounded))
         part = part.get("then") if outcome.ends else None
     outcome.is_complete = all(is_complete for is_complete, _ in whole)
     outcome.is_grounded = all(is_grounded for _, is_grounded in whole)
