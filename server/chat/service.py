@@ -149,7 +149,8 @@ class ChatService:
 
     def _another(self, request: ChatRequest, tool_set: ToolSet, name: str) -> tuple[Constraint, CallGuard] | None:
         """The constraint and the guard of another call of this tool; None if it cannot be varied."""
-        answered, asked = answered_calls(request.messages).by_name.get(name, ()), question_of(request.messages)
+        calls, asked = answered_calls(request.messages), question_of(request.messages)
+        answered = () if name in calls.given_up else calls.by_name.get(name, ())
         tools = tool_set.schemas.in_grammar(request.tools)
         function = next((tool["function"] for tool in tools if tool.get("function", {}).get("name") == name), None)
         other = None if function is None else varied(function, answered, asked)

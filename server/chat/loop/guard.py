@@ -3,20 +3,24 @@
 Knows messages in OpenAI's shapes and a parser's events; no token. A small model that is given a result often writes the
 call that it answers once more. The law: a call is a repeat only if its name and its arguments, as JSON values, are
 those of a call that has a result since the last user message, or of one earlier in the same answer. An error may be
-retried once. Any other call passes: chains of calls are what agents are for.
+retried once, and a tool that fails five times in a row is given up. Any other call passes: chains of calls are what
+agents are for.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chat_templates import ContentDelta, Event, ToolCallArguments, ToolCallEnd, ToolCallStart
 from server.chat.loop.echo import Echoes, NoAnswer
 from server.chat.loop.results import json_value, results, same, turn_of
+
+MAX_ERRORS = 5
+"""Errors of one tool in a row, in one turn, after which it is not called again in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class RepeatedCall:
     def fields(self) -> dict[str, str]:
         """The warning as a JSON object."""
         message = (
-            f"The model called {self.tool!r} again with arguments that were answered already; that call was not made. "
+            f"The model called {self.tool!r} again, which had answered that call or failed too often; it was not made. "
             f"Start the server with --repeat-calls allow to let it."
         )
         return {"type": "repeated_call", "tool": self.tool, "message": message}
@@ -36,25 +40,35 @@ class RepeatedCall:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Calls that are not to be made again: by name, the arguments of each."""
+    """Calls that are not to be made again: by name, the arguments of each; and tools not to be called at all."""
 
     by_name: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    given_up: Collection[str] = frozenset()
+
+    def may_have(self, name: str) -> bool:
+        """Whether a call of this tool may be one of them."""
+        return name in self.by_name or name in self.given_up
 
     def has(self, name: str, arguments: Any) -> bool:
         """Whether this call is one of them."""
-        return any(same(arguments, known) for known in self.by_name.get(name, ()))
+        return name in self.given_up or any(same(arguments, known) for known in self.by_name.get(name, ()))
 
 
 def answered_calls(messages: Sequence[Mapping[str, Any]]) -> Calls:
-    """The calls since the last user message that have a result, but for errors that were not retried yet."""
+    """The calls since the last user message that have a result, but for errors that were not retried yet.
+
+    A tool that failed `MAX_ERRORS` times in a row is given up: a model that changes an argument each time has no end.
+    """
     failures: Counter[str] = Counter()
+    in_a_row: Counter[str] = Counter()
     answered: dict[str, list[Any]] = {}
     for result in results(turn_of(messages)):
         call = f"{result.name} {json.dumps(result.arguments, sort_keys=True)}"
         failures[call] += result.is_error
+        in_a_row[result.name] = in_a_row[result.name] + 1 if result.is_error else 0
         if not result.is_error or failures[call] > 1:
             answered.setdefault(result.name, []).append(result.arguments)
-    return Calls(answered)
+    return Calls(answered, frozenset(name for name, n in in_a_row.items() if n >= MAX_ERRORS))
 
 
 class Guard(Protocol):
@@ -100,7 +114,7 @@ class LoopGuard:
                 self._echoes = None
                 self._name, self._arguments = name, []
                 self._held.append(event)
-                return [] if name in self._answered.by_name or name in self._made else self.release()
+                return [] if self._answered.may_have(name) or name in self._made else self.release()
             case ToolCallArguments(text=text):
                 self._arguments.append(text)
                 if self._held:

@@ -79,6 +79,18 @@ def test_an_error_may_be_retried_once():
     assert answered_calls([USER, *failed, SEARCH, result()]).has("search", call)
 
 
+def test_a_tool_that_failed_five_times_in_a_row_is_given_up_in_this_turn():
+    def turn(*results_):
+        return [m for i, said in enumerate(results_) for m in (calling(("search", f'{{"q": {i}}}')), result(said))]
+
+    failed = ["Error: nothing"] * 5
+    assert answered_calls([USER, *turn(*failed)]).has("search", {"q": 9})
+    assert not answered_calls([USER, *turn(*failed)]).has("fetch", {"q": 9})
+    assert not answered_calls([USER, *turn(*failed[:4])]).has("search", {"q": 9})
+    assert not answered_calls([USER, *turn(*failed[:4], "found", *failed[:4])]).has("search", {"q": 9})
+    assert not answered_calls([USER, *turn(*failed), USER]).has("search", {"q": 9})
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
