@@ -83,6 +83,9 @@ FAMILIES: Mapping[str, str] = {
     "mistral-nemo": "chat_templates.mistral_nemo.family:NEMO",
     "mistral-small-3.2": "chat_templates.mistral_small.family:SMALL32",
     "generic": "chat_templates.generic.family:GENERIC",
+    "generic-list": "chat_templates.generic.family:GENERIC_LIST",
+    "generic-tagged": "chat_templates.generic.family:GENERIC_TAGGED",
+    "generic-python": "chat_templates.generic.family:GENERIC_PYTHON",
     "minitron": "chat_templates.minitron.family:MINITRON",
 }
 

@@ -7,8 +7,9 @@ Sources: the prompt of watt-tool's model card and BFCL's handler for it, vLLM's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chat_templates.forms.form import CallForm, Function
 from chat_templates.lark.python import python_arguments
@@ -99,6 +100,13 @@ class PythonCall(CallForm):
             head = grammar.text_up_to("[" + self.around(function["name"])[0])[0]
             bodies.append(f'{head} {_arguments(grammar, function)} {more} "]"')
         return bodies
+
+
+def python_call(name: str, arguments: Any) -> str:
+    """A call as Python source. Arguments that are no object stand by position."""
+    if not isinstance(arguments, Mapping):
+        return f"{name}({arguments!r})"
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
 def _arguments(grammar: LarkGrammar, function: Function) -> str:

@@ -16,34 +16,32 @@ from chat_templates.errors import TemplateFileError
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.bare import BareCall
+from chat_templates.forms.call_array import CallArray
+from chat_templates.forms.python_call import PythonCall
+from chat_templates.forms.wrapped import WrappedCall
+from chat_templates.generic.asking import LIST, OBJECT, PYTHON, TAGGED, Asking
 from chat_templates.guard import NO_MARKERS, Guard, Markers, Prompt
+from chat_templates.readers.python_scanner import PythonScanner
 from chat_templates.render import (
     NO_KWARGS,
     ArgumentsAs,
     Message,
     Renderer,
     Tool,
-    function_tools,
     normalise_messages,
     prepare_tools,
     render_template,
 )
-from chat_templates.tools import PreparedTools, remembered, to_json
+from chat_templates.tools import PreparedTools
 
 log = logging.getLogger(__name__)
-
-_INTRODUCTION = "You can call functions to answer the user. These are the functions, one a line, as JSON:"
-_INSTRUCTION = (
-    "To call a function, answer with nothing but a JSON object with the function's name and its arguments:\n"
-    '{"name": "function_name", "arguments": {"argument_name": "value"}}\n'
-    "Use only the functions above, and take the arguments from what the user says. "
-    "If no function fits, answer in plain text."
-)
 
 
 @dataclass(frozen=True, slots=True)
 class GenericFamily(Family):
-    """The family of models that no other family describes."""
+    """The family of models that no other family describes. `asking` goes with the output format."""
+
+    asking: Asking = OBJECT
 
     def fitted(
         self, template: str | None, *, bos_token: str, eos_token: str, renderer: Renderer = render_template
@@ -70,7 +68,7 @@ class GenericFamily(Family):
         template_kwargs: Mapping[str, Any] = NO_KWARGS,
     ) -> Prompt:
         """See `Family.prompt`. A template that refuses a system turn gets it as the beginning of the user's."""
-        turns = _plain_turns(normalise_messages(messages, self.arguments_as), prepare_tools(tools))
+        turns = self._plain_turns(normalise_messages(messages, self.arguments_as), prepare_tools(tools))
         guard = Guard(markers, None, turns, template_kwargs)
         turns, kwargs = guard.over(turns), guard.over(template_kwargs)
         variables = {
@@ -89,36 +87,24 @@ class GenericFamily(Family):
             variables["messages"] = merged
             return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
 
+    def _plain_turns(self, messages: list[dict[str, Any]], tools: PreparedTools | None) -> list[dict[str, str]]:
+        turns: list[dict[str, str]] = []
+        if tools:
+            turns.append({"role": "system", "content": self.asking.describe(tools)})
+        for message in messages:
+            role, text = self._plain(message)
+            if turns and turns[-1]["role"] == role and role in ("system", "user"):
+                turns[-1]["content"] += "\n\n" + text  # many templates insist on alternating turns
+            else:
+                turns.append({"role": role, "content": text})
+        return turns
 
-def _plain_turns(messages: list[dict[str, Any]], tools: PreparedTools | None) -> list[dict[str, str]]:
-    turns: list[dict[str, str]] = []
-    if tools:
-        turns.append({"role": "system", "content": _describe(tools)})
-    for message in messages:
-        role, text = _plain(message)
-        if turns and turns[-1]["role"] == role and role in ("system", "user"):
-            turns[-1]["content"] += "\n\n" + text  # many templates insist on alternating turns
-        else:
-            turns.append({"role": role, "content": text})
-    return turns
-
-
-@remembered
-def _describe(tools: Sequence[Tool]) -> str:
-    functions = "\n".join(to_json(function) for function in function_tools(tools))
-    return f"{_INTRODUCTION}\n{functions}\n\n{_INSTRUCTION}"
-
-
-def _plain(message: Mapping[str, Any]) -> tuple[str, str]:
-    if message["role"] == "tool":
-        return "user", f"Result of {message.get('name') or 'the call'}: {message['content']}"
-    calls = [
-        to_json({"name": call["function"]["name"], "arguments": call["function"]["arguments"]})
-        for call in message.get("tool_calls", ())
-    ]
-    text = message["content"]
-    separator = GENERIC.output.call.separator
-    return message["role"], "\n".join(filter(None, [text, separator.join(calls)]))
+    def _plain(self, message: Mapping[str, Any]) -> tuple[str, str]:
+        if message["role"] == "tool":
+            return "user", f"Result of {message.get('name') or 'the call'}: {message['content']}"
+        calls = [call["function"] for call in message.get("tool_calls") or ()]
+        said = self.asking.printed(calls) if calls else None
+        return message["role"], "\n".join(filter(None, [message["content"], said]))
 
 
 def _without_system_turn(turns: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -128,12 +114,36 @@ def _without_system_turn(turns: list[dict[str, str]]) -> list[dict[str, str]]:
     return [first, *turns[2:]]
 
 
+_STOP = ("<|im_end|>", "<|endoftext|>")
+
 GENERIC = GenericFamily(
     id="generic",
     title="any other model",
     template=template_source(__package__),
-    output=OutputFormat(call=BareCall(separator=", "), stop=("<|im_end|>", "<|endoftext|>")),
+    output=OutputFormat(call=BareCall(separator=", "), stop=_STOP),
     arguments_as=ArgumentsAs.OBJECT,
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
     example_model="HuggingFaceTB/SmolLM2-135M-Instruct",
+)
+GENERIC_LIST = replace(
+    GENERIC,
+    id="generic-list",
+    title="any other model, calls as a JSON list",
+    output=OutputFormat(call=CallArray(), stop=_STOP, scanner=PythonScanner, keeps_cut_calls=True),
+    asking=LIST,
+)
+GENERIC_TAGGED = replace(
+    GENERIC,
+    id="generic-tagged",
+    title="any other model, calls between tags",
+    output=OutputFormat(call=WrappedCall("<tool_call>", "</tool_call>"), stop=_STOP),
+    asking=TAGGED,
+)
+GENERIC_PYTHON = replace(
+    GENERIC,
+    id="generic-python",
+    title="any other model, calls as Python writes them",
+    output=OutputFormat(call=PythonCall(), stop=_STOP, keeps_cut_calls=True),
+    asking=PYTHON,
+    example_model="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
-from chat_templates.forms.python_call import PythonCall
+from chat_templates.forms.python_call import PythonCall, python_call
 from chat_templates.render import ArgumentsAs, function_tools
 from chat_templates.tools import remembered
 
@@ -21,11 +21,8 @@ def printed(tools: Sequence[Mapping[str, Any]]) -> str:
 
 
 def called(function: Mapping[str, Any]) -> str:
-    """A past call as Python source. Arguments that are no object stand by position."""
-    arguments = function["arguments"]
-    if not isinstance(arguments, Mapping):
-        return f"{function['name']}({arguments!r})"
-    return f"{function['name']}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    """A past call as Python source."""
+    return python_call(function["name"], function["arguments"])
 
 
 WATT_TOOL = Family(

@@ -23,7 +23,7 @@ def test_an_unknown_template_is_generic():
 def test_every_family_grades_its_sources(family_id):
     family = get_family(family_id)
     assert set(family.evidence) <= set("STDI")
-    assert family.evidence or family_id == "generic"
+    assert family.evidence or family_id.startswith("generic")
 
 
 QWEN = "<tool_call> <tool_response> You are Qwen, created by Alibaba Cloud"
