@@ -83,6 +83,7 @@ class LoadedModel:
         counts = dataclasses.asdict(self.engine.metrics)
         counts["throttled_periods"] = self.watch.periods
         counts["repeated_calls"] = self.chat.repeated_calls
+        counts["doubted_calls"] = self.chat.doubted_calls
         return {name if name in GAUGES else f"{name}_total": value for name, value in counts.items()}
 
     async def warm(self, request: ChatRequest) -> int:

@@ -22,6 +22,8 @@ from chat_templates import (
     ToolCallEnd,
     ToolCallStart,
 )
+from server.chat.decisions.record import LowConfidence, Record
+from server.chat.decisions.report import Decisions
 from server.chat.loop import RepeatedCall, RepeatGuard
 from server.chat.request import ChatDelta, ChatFinishReason, ChatResult, ToolCallDelta, ToolCallResult
 from server.chat.schemas.enforced import EnforcedSchemas
@@ -40,10 +42,14 @@ class Said:
     content: str = ""
 
 
+Withheld = RepeatedCall | LowConfidence
+"""Why a call was not made."""
+
+
 class InWords(Protocol):
     """Begins a generation that goes on in words after what was said; `n_generated` tokens of the answer are spent."""
 
-    async def __call__(self, said: Said, n_generated: int) -> tuple[Generation, OutputParser]:
+    async def __call__(self, said: Said, n_generated: int, reason: Withheld) -> tuple[Generation, OutputParser]:
         """The generation and the parser of its text."""
         ...
 
@@ -63,19 +69,23 @@ class ChatStream:
         *,
         guard: RepeatGuard | None,
         in_words: InWords | None,
+        record: Record | None = None,
     ) -> None:
         self._generation = generation
         self._guard = guard
         self._in_words = in_words
         self._said = Said()
         self._usage: GenerationUsage | None = None  # of the generation before this one
-        self._repeats: list[RepeatedCall] = []
+        self._withheld: list[Withheld] = []
+        self._record = record
+        self._decisions: Decisions | None = None
         self._call_id_size = call_id_size
         self._parser = parser
         self._schemas = schemas
         self._unenforced = Unenforced(schemas)
         self._ready: deque[ChatDelta] = deque()
         self._has_calls = False
+        self._index = 0  # of the latest call
 
     def __aiter__(self) -> ChatStream:
         return self
@@ -90,42 +100,65 @@ class ChatStream:
         await self._generation.aclose()
 
     async def _read(self, chunk: GenerationChunk) -> None:
+        if self._record is not None:
+            self._record.add(chunk)
         events = self._parser.feed(chunk.text)
         if chunk.finish_reason is not None:
             # A constrained call that is not complete here was cut, by a limit or a stop string: nothing else ends it.
             events += self._parser.finish(cut=True)
         for event in events:
-            admitted = [event] if self._guard is None else self._guard.admit(event)
-            if isinstance(admitted, RepeatedCall):
-                await self._end_the_loop(admitted, chunk)
+            admitted = await self._admit(event)
+            if isinstance(admitted, Withheld):
+                await self._withhold(admitted, chunk)
                 return
             self._tell(admitted)
         if chunk.finish_reason is not None:
             self._tell([] if self._guard is None else self._guard.release())
             await self._finish(chunk.finish_reason, chunk.usage)
 
-    async def _end_the_loop(self, repeat: RepeatedCall, chunk: GenerationChunk) -> None:
-        """Go on in words, or end the answer with the calls that were no repeats."""
-        self._repeats.append(repeat)
+    async def _admit(self, event: Event) -> list[Event] | Withheld:
+        """The events that may be told now, or why a call is not made."""
+        if isinstance(event, ToolCallStart):
+            self._index = event.index
+            if self._record is not None:
+                doubt = await asyncio.to_thread(self._record.doubt, event)
+                if doubt is not None:
+                    return doubt
+        return [event] if self._guard is None else self._guard.admit(event)
+
+    async def _withhold(self, reason: Withheld, chunk: GenerationChunk) -> None:
+        """Go on in words, or end the answer with the calls before the one that is not made."""
+        self._withheld.append(reason)
         await self._generation.aclose()
+        await self._decide(is_cut=True)
+        if self._decisions is not None:
+            self._decisions = self._decisions.withheld(self._index, reason.fields()["type"])
+        self._record = None
         if self._has_calls or self._in_words is None:
             await self._finish(FinishReason.STOP, chunk.usage)
             return
         self._usage, self._guard = chunk.usage, None
         n_generated = 0 if chunk.usage is None else chunk.usage.completion
-        self._generation, self._parser = await self._in_words(self._said, n_generated)
+        self._generation, self._parser = await self._in_words(self._said, n_generated, reason)
+
+    async def _decide(self, *, is_cut: bool) -> None:
+        """Make the report of what was recorded, if the client wants it."""
+        if self._record is not None and self._record.is_told:
+            self._decisions = await asyncio.to_thread(self._record.decisions, is_cut=is_cut)
 
     async def _finish(self, reason: FinishReason, usage: GenerationUsage | None) -> None:
         if reason is FinishReason.STOP:
             self._unenforced.end_content()
         found = await asyncio.to_thread(self._unenforced.warnings) if self._unenforced else ()
+        await self._decide(is_cut=reason is FinishReason.LENGTH)
         if self._usage is not None and usage is not None:
             usage = self._usage.and_then(usage)
         self._ready.append(
             ChatDelta(
                 finish_reason=self._finish_reason(reason),
                 usage=usage,
-                warnings=(*self._schemas.warnings, *self._repeats, *found),
+                warnings=(*self._schemas.warnings, *self._withheld, *found),
+                decisions=self._decisions,
             )
         )
 
@@ -197,6 +230,7 @@ async def fold(deltas: AsyncIterator[ChatDelta]) -> ChatResult:
         finish_reason=end.finish_reason,
         usage=end.usage,
         warnings=end.warnings,
+        decisions=end.decisions,
     )
 
 

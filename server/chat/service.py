@@ -15,10 +15,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from chat_templates import NO_MARKERS, Family, Markers, OutputParser
-from server.chat.answer import ChatStream, Said
+from server.chat.answer import ChatStream, Said, Withheld
 from server.chat.decision import DecisionTokens
+from server.chat.decisions.record import N_OTHERS, LowConfidence, Record
 from server.chat.grammar import callable_tools
-from server.chat.loop import Calls, RepeatGuard, answered_calls
+from server.chat.loop import Calls, RepeatedCall, RepeatGuard, answered_calls
 from server.chat.prompt import tokenize_prompt
 from server.chat.render import Render, render_prompt, template_variables
 from server.chat.request import ChatDelta, ChatRequest
@@ -68,7 +69,7 @@ class ChatService:
         repeats_calls: bool = False,
     ) -> None:
         self._repeats_calls = repeats_calls
-        self._n_repeats = 0
+        self._n_withheld: Counter[type[Withheld]] = Counter()
         self._engine = engine
         self._family = family
         self._template = family.prompt if render is None else render
@@ -109,8 +110,8 @@ class ChatService:
         self._degradations.update(warning.keyword for warning in schemas.warnings if warning.keyword is not None)
         guard = None if self._repeats_calls else RepeatGuard(_answered(request))
 
-        async def in_words(said: Said, n_generated: int) -> tuple[Generation, OutputParser]:
-            self._n_repeats += 1
+        async def in_words(said: Said, n_generated: int, reason: Withheld) -> tuple[Generation, OutputParser]:
+            self._n_withheld[type(reason)] += 1
             resumed = await asyncio.to_thread(self._resumed, request, generation_request, said, n_generated)
             return self._engine.submit(resumed), self._family.parser(())
 
@@ -121,12 +122,26 @@ class ChatService:
             self._family.call_id_size,
             guard=guard,
             in_words=in_words if request.tool_choice == "auto" else None,
+            record=self._record(request, tool_set),
         )
 
     @property
     def repeated_calls(self) -> int:
         """How many answers went on in words in place of a call that had its result."""
-        return self._n_repeats
+        return self._n_withheld[RepeatedCall]
+
+    @property
+    def doubted_calls(self) -> int:
+        """How many answers went on in words in place of a call that was less sure than its request wanted."""
+        return self._n_withheld[LowConfidence]
+
+    def _record(self, request: ChatRequest, tool_set: ToolSet) -> Record | None:
+        """What an answer is recorded in whose decisions matter to its request."""
+        if not _is_recorded(request):
+            return None
+        least = request.min_confidence if request.tool_choice == "auto" else None
+        tools = callable_tools(request)
+        return Record(self._family, tools, tool_set.parser, min_confidence=least, is_told=request.wants_decisions)
 
     def _resumed(
         self, request: ChatRequest, before: GenerationRequest, said: Said, n_generated: int
@@ -151,7 +166,12 @@ class ChatService:
             constraint = constraint if request.response_format is None else tool_set.constraint
         left = None if request.max_tokens is None else max(1, request.max_tokens - n_generated)
         return dataclasses.replace(
-            resumed, tokens=resumed.tokens + tokens, constraint=constraint, decision=None, max_tokens=left
+            resumed,
+            tokens=resumed.tokens + tokens,
+            constraint=constraint,
+            decision=None,
+            max_tokens=left,
+            n_others=None,
         )
 
     def _in_prose(self, *, goes_on: bool) -> Constraint:
@@ -173,6 +193,7 @@ class ChatService:
             decision=self._decision(request, tool_set),
             n_prefix=beginning.n_tokens(tokens),
             terms=request.terms,
+            n_others=N_OTHERS if _is_recorded(request) else None,
         )
         return generation_request, tool_set
 
@@ -193,10 +214,15 @@ class ChatService:
         """
         bias = self._call_bias if request.call_bias is None else request.call_bias
         tools = callable_tools(request)
-        if not (bias and tools and request.tool_choice == "auto"):
+        if not ((bias or _is_recorded(request)) and tools and request.tool_choice == "auto"):
             return None
         commitment = self._tool_sets.commitment(request, tool_set) if bias > 0 else None
         return self._decision_tokens.decision(self._family.call_beginnings(tools), bias, commitment)
+
+
+def _is_recorded(request: ChatRequest) -> bool:
+    """Whether anybody asks how sure the answer's decisions are."""
+    return request.wants_decisions or request.min_confidence is not None
 
 
 def _answered(request: ChatRequest) -> Calls:

@@ -133,8 +133,9 @@ class Spoken:
 
 
 def stream(generation, answered, words=None):
-    async def in_words(said, n_generated):
+    async def in_words(said, n_generated, reason):
         assert n_generated == USAGE.completion
+        assert isinstance(reason, RepeatedCall)
         words.append((said.content, said.reasoning))
         return Spoken("It is ", "sunny."), get_family("qwen2.5").parser(())
 
