@@ -65,21 +65,21 @@ class Logprobs:
         mask = None if constraint is None else constraint.mask()
         if mask is not None and not is_complete and np.count_nonzero(mask) <= _FEW_WORDS:
             return self._of_few(row, _ids(mask, len(row)), chosen, beginnings)
-        weights = self._exponentials(row)
-        total = float(weights.sum())
+        top = row.max()
+        weights = self._exponentials(row, top)
+        everything = float(weights.sum()) if mask is not None and is_complete else 0.0
         if mask is not None:
             np.multiply(weights, np.unpackbits(mask.view(np.uint8), count=len(row), bitorder="little"), out=weights)
-        end = float(weights[self._eog].sum())
+        end = float(weights[self._eog].sum()) if is_complete else 0.0
         weights[self._eog] = 0.0
         going_on = float(weights.sum())
-        if mask is not None:
-            end = max(end, total - going_on) if is_complete else 0.0
+        end = max(end, everything - going_on)
         total = going_on + end
         if total < _MIN_TOTAL and mask is not None:
             return self._of_few(row, _ids(mask, len(row)), chosen, beginnings)
         is_end = bool((self._eog == chosen).any())
         call = None if beginnings is None else float(weights[beginnings].sum()) / total
-        logprob = _log(end / total) if is_end else float(row[chosen] - row.max()) - math.log(total)
+        logprob = _log(end / total) if is_end else float(row[chosen] - top) - math.log(total)
         ids = [token for token in self._likeliest(weights) if token != chosen][: self._n_others]
         others = [(token, _log(float(weights[token]) / total)) for token in ids]
         if not is_end and end > 0.0:
@@ -100,10 +100,10 @@ class Logprobs:
     def _best(self, others: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
         return tuple(sorted(others, key=lambda other: -other[1])[: self._n_others])
 
-    def _exponentials(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _exponentials(self, row: NDArray[np.float32], top: np.float32) -> NDArray[np.float32]:
         if len(self._weights) != len(row):
             self._weights = np.empty(len(row), dtype=np.float32)
-        np.subtract(row, row.max(), out=self._weights)
+        np.subtract(row, top, out=self._weights)
         return np.exp(self._weights, out=self._weights)
 
     def _likeliest(self, weights: NDArray[np.float32]) -> list[int]:
@@ -123,7 +123,12 @@ class Logprobs:
 
 
 def _ids(mask: NDArray[np.uint32], n: int) -> NDArray[np.intp]:
-    return np.flatnonzero(np.unpackbits(mask.view(np.uint8), count=n, bitorder="little"))
+    """The tokens of `n` that a mask allows, in order; only its words that allow any are looked at."""
+    words = np.flatnonzero(mask)
+    bits = np.unpackbits(mask[words].view(np.uint8), bitorder="little").reshape(-1, 32)
+    rows, columns = np.nonzero(bits)
+    ids: NDArray[np.intp] = words[rows] * 32 + columns
+    return ids[ids < n]
 
 
 def _log(p: float) -> float:
