@@ -80,7 +80,10 @@ class Record:
         """A warning if the call that has just begun is less sure than wanted."""
         if self._min_confidence is None:
             return None
-        confidence = self.decisions(is_whole=False).calls[start.index].confidence
+        calls = self.decisions(is_whole=False).calls
+        if len(calls) <= start.index:
+            calls = self.decisions().calls  # a limit cut it after its name: the end of the text tells
+        confidence = calls[start.index].confidence
         return (
             LowConfidence(start.name, confidence, self._min_confidence) if confidence < self._min_confidence else None
         )

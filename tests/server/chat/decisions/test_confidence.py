@@ -141,6 +141,22 @@ async def test_the_service_holds_doubtful_calls_to_words_and_counts_them():
         engine.close()
 
 
+@pytest.mark.parametrize("family_id", ["functionary-v3.2", "functionary-v2", "mistral-small-3.2", "watt-tool"])
+async def test_a_call_that_a_limit_cuts_anywhere_has_a_confidence(family_id):
+    vocabulary = ByteVocabulary()
+    engine = AsyncEngine(FakeRunner(len(vocabulary.pieces), n_ctx=8192, n_batch=512), vocabulary)
+    try:
+        service = ChatService(engine, get_family(family_id))
+        settings = {"call_bias": 100.0, "sampling": SamplingParams(temperature=0.0), "min_confidence": 0.0}
+        for max_tokens in range(1, 40):
+            request = ChatRequest(({"role": "user", "content": "hi"},), TOOLS, max_tokens=max_tokens, **settings)
+            answer = await fold(await service.open(request))
+            assert answer.warnings == ()
+        assert answer.tool_calls
+    finally:
+        engine.close()
+
+
 async def test_a_repeated_call_is_told_among_the_decisions():
     vocabulary = ByteVocabulary()
     engine = AsyncEngine(FakeRunner(len(vocabulary.pieces), n_ctx=8192, n_batch=512), vocabulary)
