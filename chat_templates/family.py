@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from chat_templates.formats import OutputFormat
-from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_grammar, build_prose
+from chat_templates.grammar import NEAR_MISS_BEGINNINGS, ToolChoice, build_further, build_grammar, build_prose
 from chat_templates.guard import NO_MARKERS, Guard, Markers, Prompt
 from chat_templates.parser import OutputParser
 from chat_templates.readers.state import OfferedNames
@@ -200,6 +200,17 @@ class Family:
             special_tokens=self.special_tokens if special_tokens is None else special_tokens,
             allows_code=has_code_interpreter(tools or ()),
         )
+
+    def further_call(self, tools: Sequence[Tool], special_tokens: Collection[str] | None = None) -> str:
+        """The Lark grammar of one more call of these functions, to be written after `before_further`."""
+        known = self.special_tokens if special_tokens is None else special_tokens
+        return build_further(self.output, function_tools(tools), special_tokens=known)
+
+    def before_further(self, answer: str) -> str:
+        """What a model has written when it begins one more call after the calls of a whole `answer`."""
+        form = self.output.call
+        text = answer.rstrip()
+        return text.removesuffix(form.closing).rstrip() + form.separator
 
     def prose(self, special_tokens: Collection[str] | None = None, *, goes_on: bool = False) -> str:
         """The Lark grammar of an answer in words, which is no call and does not look like one.

@@ -88,6 +88,14 @@ def build_grammar(
     return grammar.text()
 
 
+def build_further(output: OutputFormat, functions: Sequence[Function], *, special_tokens: Collection[str]) -> str:
+    """The grammar of one more call after others and what separates it from them, to the end of the answer."""
+    grammar = LarkGrammar(special_tokens)
+    answer = _Answer(grammar, output.call, tuple(functions), None, None, parallel=False)
+    grammar.rule("start", f"{answer.one_call()} {grammar.literal(output.call.closing)}".rstrip())
+    return grammar.text()
+
+
 def build_prose(output: OutputFormat, *, special_tokens: Collection[str], goes_on: bool = False) -> str:
     """The grammar of an answer in words: no line of it begins as calls, JSON, code or markers do.
 
@@ -126,7 +134,7 @@ class _Answer:
 
     def calls(self) -> str:
         """Calls in the family's own form from the first character on."""
-        return self.form.answer(self.grammar, self._one_call(), parallel=self.parallel)
+        return self.form.answer(self.grammar, self.one_call(), parallel=self.parallel)
 
     def auto(self, response_schema: Mapping[str, Any] | None) -> str:
         """Free text, or free text that leads into calls: native ones, or the near misses of small models."""
@@ -137,7 +145,7 @@ class _Answer:
             if schema is not None:
                 return grammar.json(schema)
             return f"{self.calls()} | {text_start} {grammar.json(content_schema(response_schema))}"
-        one_call = self._one_call()
+        one_call = self.one_call()
         leads = self.form.leads(grammar, self._called(), one_call, parallel=self.parallel)
         if self.code_marker is not None:
             leads += [f"{head} CODE" for head in grammar.text_up_to(self.code_marker)]
@@ -154,7 +162,8 @@ class _Answer:
             return self.functions
         return (*self.functions, {"name": self.code_name})
 
-    def _one_call(self) -> str:
+    def one_call(self) -> str:
+        """The rule of one call in the family's own form."""
         if self.code_marker is not None or self.code_name is not None:
             self.grammar.rule("CODE", r"/(.|\n)+/")
         if self.code_name is not None:

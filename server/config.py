@@ -42,7 +42,9 @@ class Config(BaseSettings):
     `api_key` is one key or several, separated by commas; empty means that everyone may ask. `chat_template` says whose
     template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the catalogue's
     for this model, or 0; a request may say its own.
-    `repeat_calls` "end" lets no call be made again that has its result: the answer goes on in words.
+    `repeat_calls` "end" lets no call be made again that has its result: the answer goes on in words. `more_calls`
+    "asked" asks for one more call where the question names what none has, "model" leaves that to the model.
+    `ungrounded_calls` "refuse" lets no call be made with values of which the conversation has no word.
     """
 
     model_config = SettingsConfigDict(
@@ -58,6 +60,8 @@ class Config(BaseSettings):
     chat_template: Literal["family", "gguf"] = "family"
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
     repeat_calls: Literal["end", "allow"] = "end"
+    more_calls: Literal["asked", "model"] = "asked"
+    ungrounded_calls: Literal["refuse", "allow"] = "refuse"
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

@@ -83,11 +83,14 @@ class LoadedModel:
         counts = dataclasses.asdict(self.engine.metrics)
         counts["throttled_periods"] = self.watch.periods
         counts["repeated_calls"] = self.chat.repeated_calls
+        counts["further_calls"] = self.chat.further_calls
+        counts["ungrounded_calls"] = self.chat.ungrounded_calls
+        counts["doubted_calls"] = self.chat.doubted_calls
         return {name if name in GAUGES else f"{name}_total": value for name, value in counts.items()}
 
     async def warm(self, request: ChatRequest) -> int:
         """Compute and keep the prefix of a request; how many tokens it has, 0 if none is worth keeping."""
-        from server.chat.answer import fold  # noqa: PLC0415 -- see above
+        from server.chat.answer.stream import fold  # noqa: PLC0415 -- see above
 
         stored = self.engine.metrics.stored_tokens
         await fold(await self.chat.open(dataclasses.replace(request, max_tokens=1)))
@@ -112,6 +115,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     Raises `StartupError` with one line if any of it is impossible.
     """
     from chat_templates import UnknownFamilyError, detect_family, get_family  # noqa: PLC0415 -- see above
+    from server.chat.answer.continuation import CallRules  # noqa: PLC0415
     from server.chat.completion import CompletionService  # noqa: PLC0415
     from server.chat.service import ChatService  # noqa: PLC0415
     from server.llama.errors import LlamaError  # noqa: PLC0415
@@ -144,7 +148,12 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         templates.close()
         raise StartupError(str(error)) from error
     call_bias = default_call_bias(path) if config.call_bias is None else config.call_bias
-    chat = ChatService(engine, family, render, call_bias=call_bias, repeats_calls=config.repeat_calls == "allow")
+    rules = CallRules(
+        ends_loops=config.repeat_calls == "end",
+        asks_for_more=config.more_calls == "asked",
+        grounded=config.ungrounded_calls == "refuse",
+    )
+    chat = ChatService(engine, family, render, call_bias=call_bias, rules=rules)
     chat.warm_up()
     names = model_names(config.model, path)
     aliases = (config.alias,) if config.alias else ()

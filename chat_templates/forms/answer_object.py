@@ -75,6 +75,11 @@ class AnswerObject(CallForm):
         """See `CallForm.beginnings`."""
         return tuple(f'{self.fence[0]}{{"{_CALLS_KEY}": [{object_head(name)}' for name in names)
 
+    @property
+    def closing(self) -> str:
+        """See `CallForm.closing`."""
+        return "]}" + self.fence[1]
+
     def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         """See `CallForm.answer`: one object with the array."""
         more = self.more(grammar, call) if parallel else ""

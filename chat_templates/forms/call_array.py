@@ -57,6 +57,11 @@ class CallArray(CallForm):
         """See `CallForm.beginnings`."""
         return tuple(f"[{object_head(name)}" for name in names)
 
+    @property
+    def closing(self) -> str:
+        """See `CallForm.closing`."""
+        return "]"
+
     def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         """See `CallForm.answer`: one array."""
         more = self.more(grammar, call) if parallel else ""

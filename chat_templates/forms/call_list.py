@@ -64,6 +64,11 @@ class CallList(CallForm):
             )
         )
 
+    @property
+    def closing(self) -> str:
+        """See `CallForm.closing`."""
+        return "]"
+
     def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         """See `CallForm.answer`: one array."""
         return grammar.numbered(f"{grammar.literal(self.start)} {self._array(grammar, call, parallel=parallel)}")

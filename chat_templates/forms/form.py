@@ -96,6 +96,11 @@ class CallForm(ABC):
         """The body of a rule: an answer that is one call or, when `parallel`, one or more. `call` is a rule."""
         return grammar.numbered(f"{call} {self.more(grammar, call)}") if parallel else call
 
+    @property
+    def closing(self) -> str:
+        """What stands after the last call of an answer and not between calls, such as a list's bracket."""
+        return ""
+
     def answer_schema(
         self,
         functions: Sequence[Function],

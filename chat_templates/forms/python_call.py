@@ -87,6 +87,11 @@ class PythonCall(CallForm):
         head, _ = self.around(function["name"])
         return f"{grammar.literal(head)} {_arguments(grammar, function)}"
 
+    @property
+    def closing(self) -> str:
+        """See `CallForm.closing`."""
+        return "]"
+
     def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         """See `CallForm.answer`: one list."""
         more = self.more(grammar, call) if parallel else ""

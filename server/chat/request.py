@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from server.chat.decisions.report import Decisions
 from server.engine.types import GenerationUsage, SamplingParams, ServiceTerms
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
@@ -25,6 +26,8 @@ class ChatRequest:
     tools whose schema must be enforced, or the request refused. `call_bias` is added to the logits of the tokens with
     which a call begins, where an answer may be one or not (None: the service's own). `template_kwargs` are variables
     of the model's chat template; without `thinks` those that keep it from thinking are among them, if it has any.
+    `wants_decisions`: how sure each decision was is told with the answer. Under `auto`, a call less sure than
+    `min_confidence` is not made: the answer goes on in words.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -41,6 +44,8 @@ class ChatRequest:
     terms: ServiceTerms = field(default_factory=ServiceTerms)
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     thinks: bool = True
+    wants_decisions: bool = False
+    min_confidence: float | None = None
 
 
 class AnswerWarning(Protocol):
@@ -65,7 +70,8 @@ class ToolCallDelta:
 class ChatDelta:
     """A piece of an answer: exactly one of content, reasoning and tool_call, or the end.
 
-    The end has finish_reason and usage, and `warnings` about what the answer is not, or was kept from being.
+    The end has finish_reason and usage, `warnings` about what the answer is not, or was kept from being, and the
+    `decisions` if the request wants them.
     """
 
     content: str | None = None
@@ -74,6 +80,7 @@ class ChatDelta:
     finish_reason: ChatFinishReason | None = None
     usage: GenerationUsage | None = None
     warnings: tuple[AnswerWarning, ...] = ()
+    decisions: Decisions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +102,4 @@ class ChatResult:
     finish_reason: ChatFinishReason
     usage: GenerationUsage
     warnings: tuple[AnswerWarning, ...] = ()
+    decisions: Decisions | None = None

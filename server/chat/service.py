@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from chat_templates import NO_MARKERS, Family, Markers, OutputParser
-from server.chat.answer import ChatStream, GoesOn, Said
+from chat_templates import NO_MARKERS, Family, Markers
+from server.chat.answer.continuation import DEFAULT_RULES, CallRules, Continuations
+from server.chat.answer.guard import NoAnswer, RepeatedCall, UngroundedCall
+from server.chat.answer.stream import ChatStream
 from server.chat.decision import DecisionTokens
+from server.chat.decisions.record import N_OTHERS, LowConfidence, Record
 from server.chat.grammar import callable_tools
-from server.chat.loop.another import is_asked_for, varied
-from server.chat.loop.echo import Echoes, NoAnswer
-from server.chat.loop.guard import CallGuard, Calls, Guard, LoopGuard, RepeatedCall, answered_calls
-from server.chat.loop.results import question_of, results, turn_of
-from server.chat.loop.told import told
+from server.chat.loop.echo import Echoes
+from server.chat.loop.guard import Calls, LoopGuard, answered_calls
+from server.chat.loop.results import results, turn_of
 from server.chat.prompt import tokenize_prompt
 from server.chat.render import Render, render_prompt, template_variables
 from server.chat.request import ChatDelta, ChatRequest
@@ -30,8 +30,6 @@ from server.chat.stable_prefix import Beginning, StablePrefix
 from server.chat.tool_sets import ToolSet, ToolSets
 from server.engine.async_engine import AsyncEngine
 from server.engine.decision import Decision
-from server.engine.generation import Generation
-from server.engine.sampling.constraint import Constraint, GrammarError
 from server.engine.types import GenerationRequest
 from server.errors import RequestError
 
@@ -58,8 +56,7 @@ class Chat(Protocol):
 class ChatService:
     """Answers chat requests with one model of one family. Implements `Chat`.
 
-    `render` None is the family's own; `call_bias` is that of requests that do not say one. Unless `repeats_calls`, a
-    call that has its result is not made again: the answer goes on in words.
+    `render` None is the family's own; `call_bias` is that of requests that do not say one.
     """
 
     def __init__(
@@ -69,10 +66,9 @@ class ChatService:
         render: Render | None = None,
         *,
         call_bias: float = 0.0,
-        repeats_calls: bool = False,
+        rules: CallRules = DEFAULT_RULES,
     ) -> None:
-        self._repeats_calls = repeats_calls
-        self._n_repeats = 0
+        self.rules = rules
         self._engine = engine
         self._family = family
         self._template = family.prompt if render is None else render
@@ -80,10 +76,12 @@ class ChatService:
         self._markers = Markers(special)
         self._special_tokens = frozenset(m for m in family.output.markers if m in special)
         self._tool_sets = ToolSets(family, self._special_tokens, engine.compile)
-        self._prose: dict[bool, Constraint] = {}
         self._call_bias = call_bias
         self._degradations: Counter[str] = Counter()
         self._stable_prefix = StablePrefix(engine.vocabulary, self._markers)
+        self._continuations = Continuations(
+            engine, family, self._special_tokens, self._tool_sets, prepare=self._prepare, rules=rules
+        )
 
     @functools.cached_property
     def _decision_tokens(self) -> DecisionTokens:
@@ -111,96 +109,45 @@ class ChatService:
         generation = self._engine.submit(generation_request)
         schemas = tool_set.schemas
         self._degradations.update(warning.keyword for warning in schemas.warnings if warning.keyword is not None)
+        continuation = self._continuations.of(request, generation_request, tool_set)
         return ChatStream(
             generation,
             tool_set.parser(),
             schemas,
             self._family.call_id_size,
-            guard=None if self._repeats_calls else _guard(request),
-            goes_on=self._goes_on(request, generation_request, tool_set) if request.tool_choice == "auto" else None,
+            guards=continuation.guards(_guard(request) if self.rules.ends_loops else None),
+            continuation=continuation,
+            record=self._record(request, tool_set),
         )
 
     @property
     def repeated_calls(self) -> int:
         """How many answers went on in words in place of a call that had its result."""
-        return self._n_repeats
+        counts = self._continuations.n_in_words
+        return counts[RepeatedCall] + counts[NoAnswer]
 
-    def _goes_on(self, request: ChatRequest, before: GenerationRequest, tool_set: ToolSet) -> GoesOn:
-        """What is asked in place of what is refused: once for another call of the tool, and then for words."""
-        asked_for_another = False
+    @property
+    def ungrounded_calls(self) -> int:
+        """How often a call of which nothing was said was not made."""
+        return self._continuations.n_in_words[UngroundedCall]
 
-        async def goes_on(
-            said: Said, refused: RepeatedCall | NoAnswer, n_generated: int
-        ) -> tuple[Generation, OutputParser, Guard | None]:
-            nonlocal asked_for_another
-            if not asked_for_another:
-                asked_for_another = True
-                tool = refused.tool if isinstance(refused, RepeatedCall) else _last_tool(request)
-                other = await asyncio.to_thread(self._another, request, tool_set, tool)
-                if other is not None:
-                    constraint, guard = other
-                    resumed = self._after(before, said, constraint, n_generated)
-                    return self._engine.submit(resumed), tool_set.parser(), guard
-            self._n_repeats += 1
-            resumed = await asyncio.to_thread(self._in_words, request, before, said, n_generated)
-            return self._engine.submit(resumed), self._family.parser(()), None
+    @property
+    def doubted_calls(self) -> int:
+        """How many answers went on in words in place of a call that was less sure than its request wanted."""
+        return self._continuations.n_in_words[LowConfidence]
 
-        return goes_on
+    @property
+    def further_calls(self) -> int:
+        """How often one more call was asked for, because the question names something that no call had."""
+        return self._continuations.n_further
 
-    def _another(self, request: ChatRequest, tool_set: ToolSet, name: str) -> tuple[Constraint, CallGuard] | None:
-        """The constraint and the guard of another call of this tool; None if it cannot be varied."""
-        calls, asked = answered_calls(request.messages), question_of(request.messages)
-        answered = () if name in calls.given_up else calls.by_name.get(name, ())
-        tools = tool_set.schemas.in_grammar(request.tools)
-        function = next((tool["function"] for tool in tools if tool.get("function", {}).get("name") == name), None)
-        other = None if function is None else varied(function, answered, asked)
-        if other is None:
+    def _record(self, request: ChatRequest, tool_set: ToolSet) -> Record | None:
+        """What an answer is recorded in whose decisions matter to its request."""
+        if not _is_recorded(request):
             return None
-        tool = {"type": "function", "function": other}
-        choice = {"type": "function", "function": {"name": name}}
-        grammar = self._family.grammar([tool], choice, parallel_tool_calls=False, special_tokens=self._special_tokens)
-        try:
-            constraint = None if grammar is None else self._engine.compile(grammar)
-        except GrammarError:
-            return None
-        guard = CallGuard(lambda arguments: is_asked_for(arguments, answered, asked))
-        return None if constraint is None else (constraint, guard)
-
-    def _in_words(
-        self, request: ChatRequest, before: GenerationRequest, said: Said, n_generated: int
-    ) -> GenerationRequest:
-        """The same conversation after what was said, told as one without tools, held to words.
-
-        A small model that is still shown the tools and may not call looks for another way to write the call; one that
-        is shown turns of tools and no tools refuses. See `told`.
-        """
-        constraint: Constraint | None = self._in_prose(goes_on=bool(said.content.strip()))
-        in_words = dataclasses.replace(request, messages=told(request.messages), tool_choice="none")
-        try:
-            resumed, tool_set = self._prepare(in_words)
-        except RequestError as error:  # a template that takes less than was told
-            log.warning("a repeated call is answered with the tools in sight: %s", error)
-            return self._after(before, said, constraint, n_generated)
-        constraint = constraint if request.response_format is None else tool_set.constraint
-        return self._after(resumed, said, constraint, n_generated)
-
-    def _after(
-        self, request: GenerationRequest, said: Said, constraint: Constraint | None, n_generated: int
-    ) -> GenerationRequest:
-        """A generation that continues what was said, under another constraint and what is left of the limit."""
-        reasoning = self._family.output.reasoning
-        thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if reasoning and said.reasoning else ""
-        spoken = (thought + said.content).encode()
-        tokens = tuple(self._engine.vocabulary.tokenize(spoken, parse_special=True)) if spoken else ()
-        left = None if request.max_tokens is None else max(1, request.max_tokens - n_generated)
-        return dataclasses.replace(
-            request, tokens=request.tokens + tokens, constraint=constraint, decision=None, max_tokens=left
-        )
-
-    def _in_prose(self, *, goes_on: bool) -> Constraint:
-        if goes_on not in self._prose:
-            self._prose[goes_on] = self._engine.compile(self._family.prose(self._special_tokens, goes_on=goes_on))
-        return self._prose[goes_on]
+        least = request.min_confidence if request.tool_choice == "auto" else None
+        tools = callable_tools(request)
+        return Record(self._family, tools, tool_set.parser, min_confidence=least, is_told=request.wants_decisions)
 
     def _prepare(self, request: ChatRequest) -> tuple[GenerationRequest, ToolSet]:
         tool_set = self._tool_sets.of(request)
@@ -216,6 +163,7 @@ class ChatService:
             decision=self._decision(request, tool_set),
             n_prefix=beginning.n_tokens(tokens),
             terms=request.terms,
+            n_others=N_OTHERS if _is_recorded(request) else None,
         )
         return generation_request, tool_set
 
@@ -236,10 +184,15 @@ class ChatService:
         """
         bias = self._call_bias if request.call_bias is None else request.call_bias
         tools = callable_tools(request)
-        if not (bias and tools and request.tool_choice == "auto"):
+        if not ((bias or _is_recorded(request)) and tools and request.tool_choice == "auto"):
             return None
         commitment = self._tool_sets.commitment(request, tool_set) if bias > 0 else None
         return self._decision_tokens.decision(self._family.call_beginnings(tools), bias, commitment)
+
+
+def _is_recorded(request: ChatRequest) -> bool:
+    """Whether anybody asks how sure the answer's decisions are."""
+    return request.wants_decisions or request.min_confidence is not None
 
 
 def _guard(request: ChatRequest) -> LoopGuard:
@@ -249,9 +202,3 @@ def _guard(request: ChatRequest) -> LoopGuard:
     said = [result.text for result in results(turn_of(request.messages))]
     echoes = Echoes(said) if said and request.response_format is None else None
     return LoopGuard(answered_calls(request.messages), echoes)
-
-
-def _last_tool(request: ChatRequest) -> str:
-    """The tool whose result came last in this turn, which has one."""
-    *_, last = results(turn_of(request.messages))
-    return last.name

@@ -63,7 +63,7 @@ class ToolSets:
         self._special_tokens = special_tokens
         self._compile_grammar = compile_grammar
         self._sets: OrderedDict[str, ToolSet] = OrderedDict()
-        self._commitments: dict[str, Constraint | None] = {}
+        self._derived: dict[str, dict[str, Constraint | None]] = {}
         self._making: dict[str, Lock] = {}
         self._lock = Lock()
 
@@ -88,21 +88,27 @@ class ToolSets:
 
     def commitment(self, request: ChatRequest, tool_set: ToolSet) -> Constraint | None:
         """The constraint of the same request under `required`: what an answer is held to that began as a call."""
-        with self._lock:
-            if tool_set.key in self._commitments:
-                return self._commitments[tool_set.key]
         required = replace(request, tool_choice="required", response_format=None)
-        made = self._compile(required, replace(tool_set.schemas, response=None))
+        schemas = replace(tool_set.schemas, response=None)
+        return self.derived(tool_set, "required", lambda: self._compile(required, schemas))
+
+    def derived(self, tool_set: ToolSet, purpose: str, make: Callable[[], Constraint | None]) -> Constraint | None:
+        """Another constraint of the same tools, made once and kept as long as they are."""
+        with self._lock:
+            known = self._derived.get(tool_set.key, {})
+            if purpose in known:
+                return known[purpose]
+        made = make()
         with self._lock:
             if tool_set.key in self._sets:
-                self._commitments[tool_set.key] = made
+                self._derived.setdefault(tool_set.key, {})[purpose] = made
         return made
 
     def _keep(self, key: str, made: ToolSet) -> None:
         self._sets[key] = made
         while len(self._sets) > MAX_SETS:
             oldest, _ = self._sets.popitem(last=False)
-            self._commitments.pop(oldest, None)
+            self._derived.pop(oldest, None)
 
     def _make(self, key: str, request: ChatRequest) -> ToolSet:
         shown = shown_tools(request, self._family)

@@ -52,6 +52,19 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
         str | None,
         typer.Option(help="A call that has its result already: end the loop in words, or allow it. [default: end]"),
     ] = None,
+    more_calls: Annotated[
+        str | None,
+        typer.Option(
+            help="One more call where the question names what none has (asked), or as the model writes (model). "
+            "[default: asked]"
+        ),
+    ] = None,
+    ungrounded_calls: Annotated[
+        str | None,
+        typer.Option(
+            help="A call with values of which the conversation has no word: refuse it, or allow it. [default: refuse]"
+        ),
+    ] = None,
     ctx_size: Annotated[
         int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")
     ] = None,

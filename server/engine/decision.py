@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A bias on the first token that is not blank.
+    """A bias on the first token that is not blank. An `offset` of 0 only tells where the decision is open.
 
     `offset` is added to the logits of `tokens` at the beginning of the answer, after tokens of `passes` (white space)
     for as long as only they came, and again after one of `reopens` (the end of a thought).
@@ -47,9 +47,14 @@ class OpenDecision:
         self._is_open = decision is not None
         self._ids = np.array(() if decision is None else decision.tokens, dtype=np.intp)
 
+    @property
+    def beginnings(self) -> NDArray[np.intp] | None:
+        """The tokens with which a call begins, while that is open; None once it is decided."""
+        return self._ids if self._is_open else None
+
     def apply(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits as the decision sees them, shape `[n_vocab]`; the same array if it is not open, else a copy."""
-        if not self._is_open or self._decision is None:
+        if not self._is_open or self._decision is None or self._decision.offset == 0.0:
             return row
         row = row.copy()
         row[self._ids] += np.float32(self._decision.offset)

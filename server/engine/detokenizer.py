@@ -21,10 +21,14 @@ class Detokenizer:
         self._stop = stop
         self._held = ""
         self.is_stopped = False
+        self.n_decoded = 0
+        """Whole characters so far, held back or told."""
 
     def feed(self, data: bytes) -> str:
         """The text that these bytes complete; empty once a stop string was met."""
-        return self._scan(self._decoder.decode(data))
+        text = self._decoder.decode(data)
+        self.n_decoded += len(text)
+        return self._scan(text)
 
     def finish(self) -> str:
         """What was held back, at the end of the generation."""

@@ -67,7 +67,7 @@ class Engine:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._runner = runner
-        self._pieces = vocabulary.pieces
+        self._vocabulary = vocabulary
         self._eog = vocabulary.eog
         self._now = now
         self._wake = wake
@@ -98,7 +98,7 @@ class Engine:
 
     def add(self, request: GenerationRequest) -> Sequence:
         """Queue a request. What its grammar forces before the first choice becomes part of the prefill."""
-        sequence = Sequence(self._n_added, request, self._runner.n_ctx)
+        sequence = Sequence(self._n_added, request, self._runner.n_ctx, self._vocabulary)
         sequence.timeout_s = min(self._timeout_s, request.terms.timeout_s or math.inf)
         sequence.deadline = self._now() + sequence.timeout_s
         self._n_added += 1
@@ -249,8 +249,7 @@ class Engine:
         """Append tokens and their text up to an end token or a stop string; True if there was one."""
         for i, token in enumerate(tokens):
             is_end = token in self._eog
-            if not is_end:
-                sequence.pieces.append(sequence.detokenizer.feed(self._pieces[token]))
+            sequence.feed(token, is_end=is_end)
             if is_end or sequence.detokenizer.is_stopped:
                 sequence.append(tokens[: i + 1])
                 return True
@@ -272,12 +271,14 @@ class Engine:
         self.metrics.completion_tokens += usage.completion
         self.metrics.forced_tokens += usage.forced
         self.metrics.decode_steps += usage.decode_steps
-        self._outbox.append(Delivery(sequence, GenerationChunk(sequence.take_text(), reason, usage), is_last=True))
+        chunk = GenerationChunk(sequence.take_text(), reason, usage, sequence.take_choices())
+        self._outbox.append(Delivery(sequence, chunk, is_last=True))
 
     def _deliver(self) -> list[Delivery]:
         for sequence in self._scheduler.running:
             if text := sequence.take_text():
-                self._outbox.append(Delivery(sequence, GenerationChunk(text, usage=sequence.usage), is_last=False))
+                chunk = GenerationChunk(text, usage=sequence.usage, choices=sequence.take_choices())
+                self._outbox.append(Delivery(sequence, chunk, is_last=False))
         self.metrics.running = len(self._scheduler.running)
         self.metrics.waiting = len(self._scheduler.waiting)
         self.metrics.restored_tokens = self._scheduler.n_restored

@@ -6,6 +6,7 @@ Knows tokens and counts. Only the engine thread touches it, but for `is_cancelle
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ import numpy as np
 
 from server.engine.decision import OpenDecision
 from server.engine.detokenizer import Detokenizer
+from server.engine.sampling.logprobs import Logprobs, Weighed
 from server.engine.sampling.sampler import Sampler
-from server.engine.types import GenerationUsage
+from server.engine.types import Alternative, GenerationUsage, TokenChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from server.engine.kv_cache.prefix_store import StoredBeginning
+    from server.engine.sampling.constraint import Constraint
     from server.engine.types import GenerationRequest
+    from server.engine.vocabulary import Vocabulary
 
 
 class Phase(Enum):
@@ -43,6 +47,10 @@ class Sequence:
 
     __slots__ = (
         "_buffer",
+        "_choices",
+        "_logprobs",
+        "_vocabulary",
+        "_weighed",
         "constraint",
         "deadline",
         "decision",
@@ -68,8 +76,15 @@ class Sequence:
         "was_preempted",
     )
 
-    def __init__(self, id: int, request: GenerationRequest, n_ctx: int) -> None:  # noqa: A002 - the field's name
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the field's name
+        request: GenerationRequest,
+        n_ctx: int,
+        vocabulary: Vocabulary,
+    ) -> None:
         self.id = id
+        self._vocabulary = vocabulary
         self.n_prompt = self.n_tokens = len(request.tokens)
         self.n_prefix = self.n_prompt if request.terms.cache_key else min(request.n_prefix, self.n_prompt)
         self.terms = request.terms
@@ -82,6 +97,9 @@ class Sequence:
         self.constraint = None if request.constraint is None else request.constraint.fork()
         self.sampler = Sampler(request.sampling, self.tokens)
         self.decision = OpenDecision(request.decision)
+        self._logprobs = None if request.n_others is None else Logprobs(request.n_others, vocabulary.eog)
+        self._weighed: Weighed | None = None
+        self._choices: list[TokenChoice] = []
         self.detokenizer = Detokenizer(request.stop)
         self.phase = Phase.WAITING
         self.is_cancelled = False
@@ -141,15 +159,56 @@ class Sequence:
 
         Raises as `Sampler.sample` does.
         """
-        token = self.sampler.sample(logits, self.constraint, self.decision)
+        row = self.sampler.row(logits, self.decision)
+        token = self.sampler.choose(row, self.constraint)
+        self._weigh(row, self.constraint, token)
         commitment = self.decision.commit(token, self.tokens[self.n_prompt :])
         if commitment is None:
             return token
         self.constraint = commitment
-        return self.sampler.sample(logits, self.constraint)
+        row = self.sampler.row(logits)
+        token = self.sampler.choose(row, commitment)
+        self._weigh(row, commitment, token)
+        return token
+
+    def feed(self, token: int, *, is_end: bool) -> None:
+        """Take the text of one more token of the answer, before `append`. One that was not chosen was forced."""
+        if self._logprobs is not None:
+            self._choices.append(self._choice(token, is_end=is_end))
+        if not is_end:
+            self.pieces.append(self.detokenizer.feed(self._vocabulary.pieces[token]))
 
     def take_text(self) -> str:
         """The text that became ready since the last call."""
         text = "".join(self.pieces)
         self.pieces.clear()
         return text
+
+    def take_choices(self) -> tuple[TokenChoice, ...]:
+        """The tokens since the last call, if the request wants them."""
+        if not self._choices:
+            return ()
+        choices = tuple(self._choices)
+        self._choices.clear()
+        return choices
+
+    def _weigh(self, row: NDArray[np.float32], constraint: Constraint | None, token: int) -> None:
+        """Remember what the token was chosen from. What it commits to keeps the probability that it would."""
+        if self._logprobs is None:
+            return
+        before, beginnings = self._weighed, self.decision.beginnings
+        self._weighed = self._logprobs.weigh(row, constraint, token, beginnings)
+        if before is not None:
+            self._weighed = replace(self._weighed, call=before.call)
+
+    def _choice(self, token: int, *, is_end: bool) -> TokenChoice:
+        pieces, eog, start = self._vocabulary.pieces, self._vocabulary.eog, self.detokenizer.n_decoded
+        piece = b"" if is_end else pieces[token]
+        weighed, self._weighed = self._weighed, None
+        if weighed is None:
+            return TokenChoice(start, piece, is_forced=True, is_end=is_end)
+        others = tuple(
+            Alternative(b"", logprob, is_end=True) if other in eog else Alternative(pieces[other], logprob)
+            for other, logprob in weighed.others
+        )
+        return TokenChoice(start, piece, weighed.logprob, others, is_end=is_end, call=weighed.call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -50,8 +50,9 @@ class ServiceTerms:
 class GenerationRequest:
     """One sequence to generate. `max_tokens` None means as many as the context holds.
 
-    The first `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept longest,
-    and beyond the process.
+    `n_others` is how many runners-up of each token are told with it in `GenerationChunk.choices`; None tells nothing
+    of tokens. The first `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept
+    longest, and beyond the process.
     """
 
     tokens: tuple[int, ...]
@@ -62,6 +63,7 @@ class GenerationRequest:
     decision: Decision | None = None
     n_prefix: int = 0
     terms: ServiceTerms = ServiceTerms()
+    n_others: int | None = None
 
 
 class FinishReason(StrEnum):
@@ -96,14 +98,49 @@ class GenerationUsage:
             self.decode_steps + later.decode_steps,
         )
 
+    def besides(self, later: GenerationUsage) -> GenerationUsage:
+        """The counts of an answer beside which a generation was made that is none of it: its steps alone count."""
+        return replace(self, decode_steps=self.decode_steps + later.decode_steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that was not chosen, by its bytes. `is_end`: the answer would have ended; there are no bytes then."""
+
+    piece: bytes
+    logprob: float
+    is_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChoice:
+    """One token of an answer, and what it was chosen from.
+
+    `start` is where it begins in the answer's text, in characters; a token in the middle of a character begins where
+    that does. `logprob` is the natural logarithm of its probability under the grammar's mask, with every bias and
+    penalty, before the temperature. A token that the grammar forced (`is_forced`) had probability 1. `others` are the
+    likeliest that were not chosen, likeliest first; all tokens that end the answer (`is_end`) are one. `call` is the
+    probability that a call begins here, where that was open.
+    """
+
+    start: int
+    piece: bytes
+    logprob: float = 0.0
+    others: tuple[Alternative, ...] = ()
+    is_forced: bool = False
+    is_end: bool = False
+    call: float | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationChunk:
     """A piece of a generation. The last one, and only it, has a `finish_reason`. `usage` is what was counted so far.
 
-    `text` is whole UTF-8, never part of a stop string, and may be empty.
+    `text` is whole UTF-8, never part of a stop string, and may be empty. `choices` are the tokens since the last chunk,
+    for requests that want them; the text of the last ones may come with a later chunk.
     """
 
     text: str
     finish_reason: FinishReason | None = None
     usage: GenerationUsage | None = None
+    choices: tuple[TokenChoice, ...] = ()

@@ -68,6 +68,8 @@ def test_every_field_can_come_from_the_environment(monkeypatch):
         "flash_attn": "off",
         "model_names": "strict",
         "repeat_calls": "allow",
+        "more_calls": "model",
+        "ungrounded_calls": "allow",
     }
     for name in Config.model_fields:
         monkeypatch.setenv(f"FUNCTIONGATE_{name.upper()}", values.get(name, "5"))

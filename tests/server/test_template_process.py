@@ -15,7 +15,7 @@ from fake_runner import FakeRunner
 
 from chat_templates import TemplateFileError, TemplateRequestError, get_family
 from chat_templates.render import ArgumentsAs, normalise_messages, render_template
-from server.chat.answer import fold
+from server.chat.answer.stream import fold
 from server.chat.request import ChatRequest
 from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine

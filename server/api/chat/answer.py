@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from server.api.ignored import Ignored
+    from server.chat.decisions.report import Decisions
     from server.chat.request import AnswerWarning, ChatDelta, ChatResult, ToolCallDelta
     from server.engine.types import GenerationUsage
 
@@ -63,7 +64,7 @@ def completion(head: AnswerHead, result: ChatResult) -> dict[str, Any]:
         "finish_reason": result.finish_reason,
     }
     whole = {**head.fields("chat.completion"), "choices": [choice], "usage": usage(result.usage)}
-    return _with_warnings(whole, (*head.ignored, *result.warnings))
+    return _with_extensions(whole, (*head.ignored, *result.warnings), result.decisions)
 
 
 def usage(counts: GenerationUsage) -> dict[str, Any]:
@@ -111,7 +112,7 @@ class ChunkWriter:
         if delta.finish_reason is not None:
             is_empty = not (self._has_content or self._has_calls)
             last = self._chunk({"content": ""} if is_empty else {}, delta.finish_reason)
-            chunks.append(_with_warnings(last, (*self._head.ignored, *delta.warnings)))
+            chunks.append(_with_extensions(last, (*self._head.ignored, *delta.warnings), delta.decisions))
             if self._include_usage and delta.usage is not None:
                 head = self._head.fields("chat.completion.chunk")
                 chunks.append({**head, "choices": [], "usage": usage(delta.usage)})
@@ -135,9 +136,13 @@ class ChunkWriter:
         return {**chunk, "usage": None} if self._include_usage else chunk
 
 
-def _with_warnings(answer: dict[str, Any], warnings: Sequence[AnswerWarning]) -> dict[str, Any]:
-    """The answer and, if there are any, the warnings: an extension, which OpenAI's clients carry along unread."""
-    return {**answer, "warnings": [warning.fields() for warning in warnings]} if warnings else answer
+def _with_extensions(
+    answer: dict[str, Any], warnings: Sequence[AnswerWarning], decisions: Decisions | None
+) -> dict[str, Any]:
+    """The answer with warnings and decisions, if there are any: extensions that OpenAI's clients carry along unread."""
+    if warnings:
+        answer = {**answer, "warnings": [warning.fields() for warning in warnings]}
+    return answer if decisions is None else {**answer, "decisions": decisions.fields()}
 
 
 def _tool_call(delta: ToolCallDelta) -> dict[str, Any]:

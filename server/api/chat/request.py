@@ -42,6 +42,8 @@ def to_chat_request(
         max_tokens=one_of(wanted, "max_completion_tokens", "max_tokens"),
         stop=tuple(wanted.stop or ()),
         call_bias=wanted.call_bias,
+        wants_decisions=bool(wanted.decisions),
+        min_confidence=_min_confidence(wanted, choice),
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
         thinks=wants_thought(wanted),
@@ -63,6 +65,16 @@ def _tools(wanted: ChatCompletionRequest, ignored: IgnoredParameters) -> tuple[t
         )
     tools = read_tools(wanted.tools, ignored)
     return tools, read_tool_choice(wanted.tool_choice, tools)
+
+
+def _min_confidence(wanted: ChatCompletionRequest, choice: Choice) -> float | None:
+    if wanted.min_confidence is not None and choice.mode not in ("auto", "none"):
+        raise RequestError(
+            "min_confidence is only allowed with the tool_choice 'auto': where a call is forced, it is made.",
+            param="min_confidence",
+            code="invalid_value",
+        )
+    return wanted.min_confidence
 
 
 def _obsolete_beside(obsolete: str, name: str) -> RequestError:

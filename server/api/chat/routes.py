@@ -22,7 +22,7 @@ from server.api.connection import while_connected
 from server.api.ignored import IgnoredParameters
 from server.api.sse import EventStream
 from server.api.terms import read_terms
-from server.chat.answer import fold
+from server.chat.answer.stream import fold
 from server.errors import RequestError
 
 if TYPE_CHECKING:

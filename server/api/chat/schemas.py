@@ -136,10 +136,11 @@ class SampledRequest(_Shape):
 class ChatCompletionRequest(SampledRequest):
     """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools.
 
-    `call_bias` is this server's own: positive makes calls likelier, negative less so. Under a `prompt_cache_key` the
-    whole prompt is kept for the conversation's next turn, in memory for longer than others and on disk.
-    `chat_template_kwargs` are variables of the model's template. A `reasoning_effort` of "none" keeps models from
-    thinking that can be kept from it, and so do OpenRouter's `reasoning`, Z.ai's `thinking` and DashScope's
+    `call_bias` is this server's own: positive makes calls likelier, negative less so. So are `decisions`, which has the
+    answer tell how sure its decisions were, and `min_confidence`, below which a call is not made. Under a
+    `prompt_cache_key` the whole prompt is kept for the conversation's next turn, in memory for longer than others and
+    on disk. `chat_template_kwargs` are variables of the model's template. A `reasoning_effort` of "none" keeps models
+    from thinking that can be kept from it, and so do OpenRouter's `reasoning`, Z.ai's `thinking` and DashScope's
     `enable_thinking`; how long they think is not ours to say.
     """
 
@@ -148,6 +149,8 @@ class ChatCompletionRequest(SampledRequest):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
+    decisions: bool | None = None
+    min_confidence: Probability | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     reasoning: dict[str, Any] | None = None

@@ -9,26 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 _FENCE = re.compile(r"\A\s*(```\w*\s*)?")
 _TAGS = ("<tool", "</tool", "<|tool", "<|/tool")  # how families wrap results and calls
 _CALL = '{"name":"'
 _CALL_KEYS = ("arguments", "parameters")
-
-
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """A warning: the answer would have been nothing, or a result as it came."""
-
-    def fields(self) -> dict[str, str]:
-        """The warning as a JSON object."""
-        message = (
-            "After a result the model printed the result, a call of no tool, or nothing; it was held to text. "
-            "Start the server with --repeat-calls allow to let it."
-        )
-        return {"type": "no_answer", "message": message}
 
 
 class Echoes:

@@ -11,31 +11,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from chat_templates import ContentDelta, Event, ToolCallArguments, ToolCallEnd, ToolCallStart
-from server.chat.loop.echo import Echoes, NoAnswer
+from server.chat.answer.guard import NoAnswer, RepeatedCall
+from server.chat.loop.echo import Echoes
 from server.chat.loop.results import json_value, results, same, turn_of
 
 MAX_ERRORS = 5
 """Errors of one tool in a row, in one turn, after which it is not called again in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RepeatedCall:
-    """A warning: the answer would have made a call again that has its result."""
-
-    tool: str
-
-    def fields(self) -> dict[str, str]:
-        """The warning as a JSON object."""
-        message = (
-            f"The model called {self.tool!r} again, which had answered that call or failed too often; it was not made. "
-            f"Start the server with --repeat-calls allow to let it."
-        )
-        return {"type": "repeated_call", "tool": self.tool, "message": message}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +45,8 @@ def answered_calls(messages: Sequence[Mapping[str, Any]]) -> Calls:
 
     A tool that failed `MAX_ERRORS` times in a row is given up: a model that changes an argument each time has no end.
     """
-    failures: Counter[str] = Counter()
     in_a_row: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
     answered: dict[str, list[Any]] = {}
     for result in results(turn_of(messages)):
         call = f"{result.name} {json.dumps(result.arguments, sort_keys=True)}"
@@ -69,22 +55,6 @@ def answered_calls(messages: Sequence[Mapping[str, Any]]) -> Calls:
         if not result.is_error or failures[call] > 1:
             answered.setdefault(result.name, []).append(result.arguments)
     return Calls(answered, frozenset(name for name, n in in_a_row.items() if n >= MAX_ERRORS))
-
-
-class Guard(Protocol):
-    """What reads the events of an answer before they are told."""
-
-    def admit(self, event: Event) -> list[Event] | RepeatedCall:
-        """The events that may be told now, none while they are held; or that a call is not to be made."""
-        ...
-
-    def cut(self) -> list[Event] | RepeatedCall:
-        """What is held back where a limit cut the answer; or that a call is not to be made."""
-        ...
-
-    def end(self) -> list[Event] | NoAnswer:
-        """What is held back where the model ended its answer; or that the answer is none."""
-        ...
 
 
 class LoopGuard:
@@ -149,39 +119,3 @@ class LoopGuard:
 
     def _was_made(self, arguments: Any) -> bool:
         return any(same(arguments, known) for known in self._made.get(self._name, ()))
-
-
-class CallGuard:
-    """Holds a call back until it is whole, and tells it if its arguments are wanted."""
-
-    def __init__(self, is_wanted: Callable[[Any], bool]) -> None:
-        self._is_wanted = is_wanted
-        self._name = ""
-        self._arguments: list[str] = []
-        self._held: list[Event] = []
-
-    def admit(self, event: Event) -> list[Event] | RepeatedCall:
-        """See `Guard.admit`."""
-        self._held.append(event)
-        match event:
-            case ToolCallStart(name=name):
-                self._name = name
-            case ToolCallArguments(text=text):
-                self._arguments.append(text)
-            case ToolCallEnd():
-                if not self._is_wanted(json_value("".join(self._arguments))):
-                    return RepeatedCall(self._name)
-                return self._release()
-        return []
-
-    def cut(self) -> list[Event] | RepeatedCall:
-        """See `Guard.cut`: a part of a call tells nothing of what is wanted."""
-        return RepeatedCall(self._name) if self._held else []
-
-    def end(self) -> list[Event] | NoAnswer:
-        """See `Guard.end`."""
-        return self._release()
-
-    def _release(self) -> list[Event]:
-        held, self._held = self._held, []
-        return held

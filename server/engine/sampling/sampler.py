@@ -77,9 +77,15 @@ class Sampler:
 
         Raises `EngineError` if the logits are not numbers or the constraint allows no token.
         """
+        return self.choose(self.row(logits, decision), constraint)
+
+    def row(self, logits: NDArray[np.float32], decision: OpenDecision | None = None) -> NDArray[np.float32]:
+        """The logits that a token is chosen from, biased and penalised; `logits` themselves if nothing changes them."""
         row = self._penalised(logits)
-        if decision is not None:
-            row = decision.apply(row)
+        return row if decision is None else decision.apply(row)
+
+    def choose(self, row: NDArray[np.float32], constraint: Mask | None) -> int:
+        """The next token for what `row` returned. Raises as `sample` does."""
         best = int(row.argmax())
         if not np.isfinite(row[best]):
             raise EngineError("the model's output is not finite: the file may be damaged")

@@ -11,9 +11,10 @@ from fake_runner import FakeRunner
 from golden_cases import tools_named
 
 from chat_templates import get_family
-from server.chat.answer import Said, fold
-from server.chat.loop.echo import NoAnswer
-from server.chat.loop.guard import CallGuard, RepeatedCall
+from server.chat.answer.continuation import Said
+from server.chat.answer.guard import NoAnswer, RepeatedCall
+from server.chat.answer.stream import fold
+from server.chat.evidence.guard import HeldCall
 from server.chat.request import ChatRequest
 from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine
@@ -172,10 +173,10 @@ def goes_on(engine, monkeypatch):
 
     def of(question):
         service = ChatService(engine, get_family("qwen2.5"))
-        monkeypatch.setattr(service, "_engine", Engine())
+        monkeypatch.setattr(service._continuations, "engine", Engine())
         request = ChatRequest(({"role": "user", "content": question}, MONDAY, OPEN), (HOURS,), max_tokens=100)
         before, tool_set = service._prepare(request)
-        return service, before, service._goes_on(request, before, tool_set), asked
+        return service, before, service._continuations.of(request, before, tool_set).in_place_of, asked
 
     return of
 
@@ -186,12 +187,12 @@ def text_of(engine, request):
 
 async def test_in_place_of_a_repeat_the_tool_is_asked_for_what_else_the_user_named_and_then_for_words(goes_on, engine):
     service, before, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
-    _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 20)
+    guard = (await go_on(RepeatedCall("opening_hours"), Said(), 20)).guard
     assert asked[0].tokens == before.tokens
     assert asked[0].max_tokens == 80
-    assert isinstance(guard, CallGuard)
+    assert isinstance(guard, HeldCall)
     assert service.repeated_calls == 0
-    _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 99)
+    guard = (await go_on(RepeatedCall("opening_hours"), Said(), 99)).guard
     assert "Results of tools:\nopening_hours for Monday: 10 to 18" in text_of(engine, asked[1])
     assert "<tools>" not in text_of(engine, asked[1])
     assert (guard, asked[1].max_tokens, service.repeated_calls) == (None, 1, 1)
@@ -199,24 +200,24 @@ async def test_in_place_of_a_repeat_the_tool_is_asked_for_what_else_the_user_nam
 
 async def test_where_the_user_named_no_value_the_answer_goes_on_in_words(goes_on, engine):
     _, _, go_on, asked = goes_on("When is it open at the beginning of the week?")
-    _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 0)
+    guard = (await go_on(RepeatedCall("opening_hours"), Said(), 0)).guard
     assert guard is None
     assert "Results of tools:" in text_of(engine, asked[0])
 
 
 async def test_what_is_no_answer_becomes_another_call_or_words(goes_on, engine):
     _, before, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
-    _, _, guard = await go_on(Said(), NoAnswer(), 0)
-    assert isinstance(guard, CallGuard)
+    guard = (await go_on(NoAnswer(), Said(), 0)).guard
+    assert isinstance(guard, HeldCall)
     assert asked[0].tokens == before.tokens
-    _, _, guard = await go_on(Said(), RepeatedCall("opening_hours"), 0)
+    guard = (await go_on(RepeatedCall("opening_hours"), Said(), 0)).guard
     assert guard is None
     assert "Results of tools:" in text_of(engine, asked[1])
 
 
 async def test_another_call_is_one_that_does_not_begin_with_the_answered_value(goes_on, engine):
     _, _, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
-    await go_on(Said(), RepeatedCall("opening_hours"), 0)
+    await go_on(RepeatedCall("opening_hours"), Said(), 0)
 
     def allows(text):
         constraint = asked[0].constraint.fork()

@@ -92,7 +92,7 @@ def test_the_oldest_sets_are_forgotten(sets):
         sets.of(dataclasses.replace(REQUEST, tools=(tool(f"f{i}"),)))
     assert sets.of(REQUEST) is not first
     assert len(sets._sets) == MAX_SETS
-    assert not sets._commitments
+    assert not sets._derived
 
 
 def test_tools_that_the_family_does_not_know_are_refused_by_their_place(sets):

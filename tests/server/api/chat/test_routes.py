@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from scripted_chat import CALLS, TEXT, USAGE
 
 from server.api.chat.schemas import IGNORED
+from server.chat.decisions.report import CallReport, Choice, Decisions, Option
 from server.chat.request import ChatDelta
 from server.chat.schemas.warning import SchemaWarning
 from server.engine.types import SamplingParams
@@ -164,6 +165,37 @@ async def test_warnings_are_in_the_answer_and_in_the_chunk_that_ends_it(chat, as
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
     chat.script = TEXT
     assert "warnings" not in (await ask()).json()
+
+
+async def test_decisions_are_in_the_answer_and_in_the_chunk_that_ends_it(chat, ask):
+    tool = Choice("get_weather", 0.8765432, (Option("get_time", 0.1),))
+    report = Decisions(Choice("call", is_forced=True), (CallReport("get_weather", Choice("call", 0.5), tool),))
+    chat.script = [*CALLS[:-1], ChatDelta(finish_reason="tool_calls", usage=USAGE, decisions=report)]
+    whole = (await ask(decisions=True)).json()["decisions"]
+    assert whole["call"] == {"chosen": "call", "p": 1.0, "forced": True, "alternatives": []}
+    assert whole["calls"][0]["tool"] == {
+        "chosen": "get_weather",
+        "p": 0.876543,
+        "forced": False,
+        "alternatives": [{"chosen": "get_time", "p": 0.1}],
+    }
+    assert whole["calls"][0]["confidence"] == whole["calls"][0]["p"] == round(0.5 * 0.8765432, 6)
+    chunks = chunks_of((await ask(decisions=True, stream=True, stream_options={"include_usage": True})).text)
+    assert [i for i, chunk in enumerate(chunks) if "decisions" in chunk] == [len(chunks) - 2]  # before the usage
+    assert chunks[-2]["decisions"] == whole
+    chat.script = TEXT
+    assert "decisions" not in (await ask()).json()
+
+
+async def test_decisions_and_the_confidence_that_a_call_needs_reach_the_chat(chat, ask):
+    await ask()
+    await ask(decisions=True, min_confidence=0.5, tools=[WEATHER])
+    await ask(decisions=False, min_confidence=None)
+    assert [(request.wants_decisions, request.min_confidence) for request in chat.requests] == [
+        (False, None),
+        (True, 0.5),
+        (False, None),
+    ]
 
 
 @pytest.mark.parametrize("strict", [True, False, None])

@@ -8,9 +8,12 @@ import pytest
 from byte_vocabulary import ByteVocabulary
 
 from chat_templates import FAMILIES, get_family
-from server.chat.answer import ChatStream, fold
+from server.chat.answer.continuation import Next
+from server.chat.answer.guard import RepeatedCall
+from server.chat.answer.stream import ChatStream, fold
+from server.chat.evidence.guard import HeldCall
 from server.chat.loop.echo import Echoes
-from server.chat.loop.guard import CallGuard, Calls, LoopGuard, RepeatedCall, answered_calls
+from server.chat.loop.guard import Calls, LoopGuard, answered_calls
 from server.chat.loop.results import is_error
 from server.chat.schemas.enforced import EnforcedSchemas
 from server.engine.sampling.constraint import GrammarCompiler
@@ -148,18 +151,22 @@ class Spoken:
 
 
 def stream(generation, answered, words=None, echoes=None):
-    async def goes_on(said, _refused, n_generated):
-        assert n_generated == USAGE.completion
-        words.append((said.content, said.reasoning))
-        return Spoken("It is ", "sunny."), get_family("qwen2.5").parser(()), None
+    class Continuation:
+        async def in_place_of(self, _refused, said, n_generated):
+            assert n_generated == USAGE.completion
+            words.append((said.content, said.reasoning))
+            return Next(Spoken("It is ", "sunny."), get_family("qwen2.5").parser(()), None)
+
+        async def further(self, _made, _text, _n_generated):
+            return None
 
     return ChatStream(
         generation,
         get_family("qwen2.5").parser(TOOLS),
         EnforcedSchemas({}),
         None,
-        guard=LoopGuard(answered, echoes),
-        goes_on=None if words is None else goes_on,
+        guards=[LoopGuard(answered, echoes)],
+        continuation=None if words is None else Continuation(),
     )
 
 
@@ -333,39 +340,29 @@ def test_every_familys_prose_compiles_and_is_read_as_content(family_id):
     assert "".join(getattr(event, "text", "") for event in events) == "It is sunny in Turin."
 
 
+def told_by(generation, guard, continuation=None):
+    parser = get_family("qwen2.5").parser(TOOLS)
+    return ChatStream(generation, parser, EnforcedSchemas({}), None, guards=[guard], continuation=continuation)
+
+
 async def test_a_call_that_is_asked_for_in_place_of_a_repeat_is_told_when_it_is_whole():
-    guard = CallGuard(lambda arguments: arguments == {"q": "b"})
-    told = ChatStream(
-        Spoken(call_text("search", q="b")),
-        get_family("qwen2.5").parser(TOOLS),
-        EnforcedSchemas({}),
-        None,
-        guard=guard,
-        goes_on=None,
-    )
-    answer = await fold(told)
+    guard = HeldCall(lambda call: call.arguments == {"q": "b"}, 0, refusal=RepeatedCall)
+    answer = await fold(told_by(Spoken(call_text("search", q="b")), guard))
     assert [json.loads(call.arguments) for call in answer.tool_calls] == [{"q": "b"}]
 
 
 async def test_one_that_is_not_asked_for_is_not_told():
     asked = []
 
-    async def goes_on(_said, refused, n_generated):
-        asked.append((refused.tool, n_generated))
-        if len(asked) == 1:
-            return Spoken(call_text("search", q="c")), get_family("qwen2.5").parser(TOOLS), CallGuard(lambda _: False)
-        return Spoken("Sunny."), get_family("qwen2.5").parser(()), None
+    class Continuation:
+        async def in_place_of(self, refused, _said, n_generated):
+            asked.append((refused.tool, n_generated))
+            if len(asked) == 1:
+                guard = HeldCall(lambda _: False, 0, refusal=RepeatedCall)
+                return Next(Spoken(call_text("search", q="c")), get_family("qwen2.5").parser(TOOLS), guard)
+            return Next(Spoken("Sunny."), get_family("qwen2.5").parser(()), None)
 
-    first = Spoken(call_text("search", q="a"))
-    told = ChatStream(
-        first,
-        get_family("qwen2.5").parser(TOOLS),
-        EnforcedSchemas({}),
-        None,
-        guard=LoopGuard(ANSWERED),
-        goes_on=goes_on,
-    )
-    answer = await fold(told)
+    answer = await fold(told_by(Spoken(call_text("search", q="a")), LoopGuard(ANSWERED), Continuation()))
     assert asked == [("search", 5), ("search", 10)]
     assert (answer.content, answer.tool_calls) == ("Sunny.", ())
     assert answer.usage.completion == 3 * USAGE.completion

@@ -11,7 +11,7 @@ from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 
 from chat_templates import get_family
-from server.chat.answer import fold
+from server.chat.answer.stream import fold
 from server.chat.request import ChatRequest
 from server.chat.schemas.enforced import MAX_SCHEMA_CHARS, enforce_request
 from server.chat.schemas.unenforced import Unenforced

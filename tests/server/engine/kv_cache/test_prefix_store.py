@@ -219,7 +219,7 @@ def test_a_prefix_that_finds_no_room_evicts_none_that_is_here(open_store):
     known = engine._scheduler.prefixes.n_tokens
     part = TOOLS[:100] + b"?"  # fits by itself; what is stored, and an answer behind it, does not
     stored = store.fetch(np.array(tuple(part), dtype=np.int32), 1, lambda: None)
-    waiting = Sequence(99, GenerationRequest(tuple(part), GREEDY, 8), engine._runner.n_ctx)
+    waiting = Sequence(99, GenerationRequest(tuple(part), GREEDY, 8), engine._runner.n_ctx, engine._vocabulary)
     assert stored.state is not None
     assert not engine._scheduler._import(waiting, stored, engine._scheduler._longest_beginning(waiting))
     assert engine._scheduler.prefixes.n_tokens == known > 0

@@ -1,0 +1,303 @@
+"""What an answer goes on with: in place of what was refused, or with one more call that was asked for.
+
+Knows a request, its family and the engine; no HTTP and no delta. One `Continuation` belongs to one answer. The law: a
+generation begins where the text of the answer stands, so that the prompt and what was said are in the cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chat_templates import Family, OutputParser
+from server.chat.answer.guard import Guard, NoAnswer, Refusal, RepeatedCall, UngroundedCall
+from server.chat.evidence.guard import GroundGuard, HeldCall
+from server.chat.evidence.rules import Evidence, MadeCall
+from server.chat.grammar import callable_tools, narrow
+from server.chat.loop.another import is_asked_for, varied
+from server.chat.loop.guard import answered_calls
+from server.chat.loop.results import question_of, results, turn_of
+from server.chat.loop.told import told
+from server.chat.request import ChatRequest
+from server.chat.tool_sets import ToolSet, ToolSets
+from server.engine.async_engine import AsyncEngine
+from server.engine.generation import Generation
+from server.engine.sampling.constraint import Constraint, GrammarError
+from server.engine.types import GenerationRequest
+from server.errors import RequestError
+
+log = logging.getLogger(__name__)
+
+MAX_CALLS = 16  # of an answer that goes on by what the question names
+MAX_TRIES = 2  # of other tools, in place of one call
+
+
+@dataclass(slots=True)
+class Said:
+    """What an answer has told so far besides calls."""
+
+    reasoning: str = ""
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """A generation that goes on: `text` is the answer's before it, which the parser has read."""
+
+    generation: Generation
+    parser: OutputParser
+    guard: Guard | None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be generated next: made on a thread, submitted on the loop."""
+
+    request: GenerationRequest
+    parser: OutputParser
+    guard: Guard | None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRules:
+    """Which rules hold for the calls of a model; see docs/deciding.md.
+
+    `ends_loops`: a call that has its result is not made again. `asks_for_more`: calls that the question names are asked
+    for. `grounded`: a call of which nothing was said is not made where another may be, or words.
+    """
+
+    ends_loops: bool = True
+    asks_for_more: bool = True
+    grounded: bool = True
+
+
+DEFAULT_RULES = CallRules()
+
+
+class Continuations:
+    """Makes the `Continuation` of each answer. `prepare` is the service's: a request's prompt and tool set."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        family: Family,
+        special_tokens: frozenset[str],
+        tool_sets: ToolSets,
+        *,
+        prepare: Callable[[ChatRequest], tuple[GenerationRequest, ToolSet]],
+        rules: CallRules,
+    ) -> None:
+        self.engine = engine
+        self.family = family
+        self.special_tokens = special_tokens
+        self.tool_sets = tool_sets
+        self.prepare = prepare
+        self.rules = rules
+        self.n_in_words: Counter[type[Refusal]] = Counter()
+        self.n_further = 0
+        self._prose: dict[bool, Constraint] = {}
+
+    def of(self, request: ChatRequest, begun: GenerationRequest, tool_set: ToolSet) -> Continuation:
+        """The continuation of the answer to this request, which has begun with this generation."""
+        return Continuation(self, request, begun, tool_set)
+
+    def prose(self, *, goes_on: bool) -> Constraint:
+        """The constraint of words; with `goes_on` in the middle of a line."""
+        if goes_on not in self._prose:
+            grammar = self.family.prose(self.special_tokens, goes_on=goes_on)
+            self._prose[goes_on] = self.engine.compile(grammar)
+        return self._prose[goes_on]
+
+
+class Continuation:
+    """How one answer goes on. Used by one task."""
+
+    def __init__(
+        self, shared: Continuations, request: ChatRequest, begun: GenerationRequest, tool_set: ToolSet
+    ) -> None:
+        self._shared = shared
+        self._request = request
+        self._begun = begun
+        self._tool_set = tool_set
+        self._asked_for_another = False
+        self._excluded: list[str] = []
+        self._tools = tool_set.schemas.in_grammar(callable_tools(request))
+        functions = [tool["function"] for tool in self._tools if tool.get("type", "function") == "function"]
+        self._evidence = Evidence(request.messages, functions)
+
+    def guards(self, loop: Guard | None) -> list[Guard]:
+        """What reads the answer's first events."""
+        guards = [] if loop is None else [loop]
+        if self._shared.rules.grounded and self._request.tool_choice in ("auto", "required"):
+            guards.append(GroundGuard(self._evidence))
+        return guards
+
+    async def in_place_of(self, refused: Refusal, said: Said, n_generated: int) -> Next | None:
+        """What is generated in place of what was refused; None if the answer ends."""
+        if self._request.tool_choice not in ("auto", "required"):
+            return None
+        if isinstance(refused, UngroundedCall):
+            self._shared.n_in_words[type(refused)] += 1
+            return self._submitted(await asyncio.to_thread(self._another_tool, refused.tool, said, n_generated))
+        if self._request.tool_choice != "auto":
+            return None
+        if isinstance(refused, RepeatedCall | NoAnswer) and not self._asked_for_another:
+            self._asked_for_another = True
+            tool = refused.tool if isinstance(refused, RepeatedCall) else self._last_tool()
+            other = await asyncio.to_thread(self._varied, tool, said, n_generated)
+            if other is not None:
+                return self._submitted(other)
+        self._shared.n_in_words[type(refused)] += 1
+        return self._submitted(await asyncio.to_thread(self._in_words, said, n_generated))
+
+    async def further(self, made: Sequence[MadeCall], text: str, n_generated: int) -> Next | None:
+        """One more call after those made, if the question asks for it; `text` is the answer's so far."""
+        request, rules = self._request, self._shared.rules
+        if not (rules.asks_for_more and request.parallel_tool_calls and request.tool_choice in ("auto", "required")):
+            return None
+        if request.stop or len(made) >= MAX_CALLS or len(self._excluded) >= MAX_TRIES:
+            return None
+        if not self._evidence.asks_for_more(made):
+            return None
+        return self._submitted(await asyncio.to_thread(self._further, list(made), text, n_generated))
+
+    def exclude(self, tool: str) -> None:
+        """Ask for this tool no more in this answer."""
+        self._excluded.append(tool)
+
+    def _further(self, made: list[MadeCall], text: str, n_generated: int) -> _Plan | None:
+        prefix = self._shared.family.before_further(text)
+        markers = self._shared.family.output.markers
+        if any(special in prefix for special in self._vocabulary.special if special not in markers):
+            return None  # text that looks like a token of the vocabulary would become it
+        # Where one thing follows another, another tool may need the first one's result.
+        tools = narrow(self._left(), {call.name for call in made}) if self._evidence.has_sequence else self._left()
+        constraint = self._calls_of(tools, "further")
+        resumed = None if constraint is None else self._resumed(self._begun, prefix, constraint, n_generated)
+        if resumed is None:
+            return None
+        parser = self._tool_set.parser()
+        parser.feed(prefix)
+        self._shared.n_further += 1
+        guard = HeldCall(lambda call: self._evidence.asks_for(call, made), len(made))
+        return _Plan(resumed, parser, guard, prefix)
+
+    def _another_tool(self, name: str, said: Said, n_generated: int) -> _Plan:
+        """Another tool's call in place of one that nothing speaks for; then words, or the first if it must be one."""
+        self._excluded.append(name)
+        left = self._left()
+        spoken = self._spoken(said)
+        if left and len(self._excluded) <= MAX_TRIES:
+            constraint = self._calls_of(left, "required")
+            if constraint is not None:
+                guard = HeldCall(self._evidence.grounds, 0, refusal=UngroundedCall)
+                return self._next(self._resumed(self._begun, spoken, constraint, n_generated), guard, spoken)
+        if self._request.tool_choice == "auto":
+            constraint = self._shared.prose(goes_on=bool(said.content.strip()))
+            return self._next(self._resumed(self._begun, spoken, constraint, n_generated), None, spoken)
+        first = narrow(self._tools, {self._excluded[0]})
+        constraint = self._calls_of(first, "required") or self._tool_set.constraint
+        return self._next(self._resumed(self._begun, spoken, constraint, n_generated), None, spoken)
+
+    def _varied(self, name: str, said: Said, n_generated: int) -> _Plan | None:
+        """Another call of a tool that was answered; None if it cannot be varied."""
+        messages = self._request.messages
+        calls, asked = answered_calls(messages), question_of(messages)
+        answered = () if name in calls.given_up else calls.by_name.get(name, ())
+        function = next((tool["function"] for tool in narrow(self._tools, {name})), None)
+        other = None if function is None else varied(function, answered, asked)
+        if other is None:
+            return None
+        constraint = self._calls_of([{"type": "function", "function": other}], "required")
+        if constraint is None:
+            return None
+        guard = HeldCall(lambda call: is_asked_for(call.arguments, answered, asked), 0, refusal=RepeatedCall)
+        spoken = self._spoken(said)
+        return self._next(self._resumed(self._begun, spoken, constraint, n_generated), guard, spoken)
+
+    def _in_words(self, said: Said, n_generated: int) -> _Plan:
+        """The same conversation after what was said, told as one without tools, held to words.
+
+        A small model that is still shown the tools and may not call looks for another way to write the call; one that
+        is shown turns of tools and no tools refuses. See `told`.
+        """
+        constraint: Constraint | None = self._shared.prose(goes_on=bool(said.content.strip()))
+        in_words = dataclasses.replace(self._request, messages=told(self._request.messages), tool_choice="none")
+        begun = self._begun
+        try:
+            begun, tool_set = self._shared.prepare(in_words)
+        except RequestError as error:  # a template that takes less than was told
+            log.warning("a repeated call is answered with the tools in sight: %s", error)
+        else:
+            constraint = constraint if self._request.response_format is None else tool_set.constraint
+        spoken = self._spoken(said)
+        resumed = self._resumed(begun, spoken, constraint, n_generated)
+        return _Plan(resumed, self._shared.family.parser(()), None, spoken)
+
+    def _last_tool(self) -> str:
+        """The tool whose result came last in this turn, which has one."""
+        *_, last = results(turn_of(self._request.messages))
+        return last.name
+
+    def _next(self, resumed: GenerationRequest, guard: Guard | None, text: str) -> _Plan:
+        return _Plan(resumed, self._tool_set.parser(), guard, text)
+
+    def _submitted(self, plan: _Plan | None) -> Next | None:
+        if plan is None:
+            return None
+        return Next(self._shared.engine.submit(plan.request), plan.parser, plan.guard, plan.text)
+
+    def _left(self) -> tuple[Mapping[str, Any], ...]:
+        """The tools that were not excluded."""
+        return tuple(tool for tool in self._tools if tool.get("function", {}).get("name") not in self._excluded)
+
+    def _calls_of(self, tools: Sequence[Mapping[str, Any]], purpose: str) -> Constraint | None:
+        """The constraint of one call of these tools: as the answer, or as one more; None if there is none."""
+        if not tools:
+            return None
+        names = ",".join(tool.get("function", {}).get("name", "") for tool in tools)
+
+        def make() -> Constraint | None:
+            family, special = self._shared.family, self._shared.special_tokens
+            grammar = (
+                family.further_call(tools, special)
+                if purpose == "further"
+                else family.grammar(tools, "required", parallel_tool_calls=False, special_tokens=special)
+            )
+            try:
+                return None if grammar is None else self._shared.engine.compile(grammar)
+            except GrammarError as error:
+                log.warning("no further call can be asked for: %s", error)
+                return None
+
+        if len(tools) < len(self._tools) or purpose == "required":
+            return make()
+        return self._shared.tool_sets.derived(self._tool_set, f"{purpose} {names}", make)
+
+    def _spoken(self, said: Said) -> str:
+        """The answer's text of what was said besides calls."""
+        reasoning = self._shared.family.output.reasoning
+        thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if reasoning and said.reasoning else ""
+        return thought + said.content
+
+    def _resumed(
+        self, begun: GenerationRequest, text: str, constraint: Constraint | None, n_generated: int
+    ) -> GenerationRequest:
+        """A generation that continues `text` after a prompt, under another constraint and what is left of the limit."""
+        tokens = tuple(self._vocabulary.tokenize(text.encode(), parse_special=True)) if text else ()
+        limit = self._request.max_tokens
+        left = None if limit is None else max(1, limit - n_generated)
+        return dataclasses.replace(
+            begun, tokens=begun.tokens + tokens, constraint=constraint, decision=None, max_tokens=left, n_others=None
+        )
+
+    @property
+    def _vocabulary(self) -> Any:
+        return self._shared.engine.vocabulary
