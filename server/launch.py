@@ -14,10 +14,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server.calls.setting import call_setting
 from server.errors import EngineError, StartupError
 from server.machine.setting import ThrottleWatch, choose_setting, self_check, tuning_file
 from server.model_files.cache import cache_directory
-from server.model_files.catalogue import default_call_bias, model_names, resolve
+from server.model_files.catalogue import model_names, resolve
 from server.model_files.model_hash import model_hash
 from server.model_files.wheel import Progress, silent
 from server.version import functiongate_version
@@ -98,6 +99,14 @@ class LoadedModel:
             await asyncio.to_thread(self.store.flush)
         return self.engine.metrics.stored_tokens - stored
 
+    def chat_of(self, family_id: str) -> ChatService:
+        """A chat service of another family on the same engine, by the rules of the one that is served."""
+        from chat_templates import get_family  # noqa: PLC0415 -- see above
+        from server.chat.service import ChatService  # noqa: PLC0415
+
+        family, render = _fit(get_family(family_id), "family", self.weights, self.templates)
+        return ChatService(self.engine, family, render, rules=self.chat.rules)
+
     def on_failure(self, callback: Callable[[EngineError], None]) -> None:
         """Have `callback` called, on the engine's thread, if the engine fails."""
         self.engine.on_failure(callback)
@@ -136,8 +145,10 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         raise StartupError(f"cannot load {path}: {error}") from error
     templates = TemplateProcess()
     try:
-        family = get_family(config.family) if config.family else detect_family(weights.metadata)
-        family, render = _fit(family, config, weights, templates)
+        calls = call_setting(cache_dir, file_hash)
+        family_id = config.family or calls.family
+        family = get_family(family_id) if family_id else detect_family(weights.metadata)
+        family, render = _fit(family, config.chat_template, weights, templates)
         weights.vocabulary.end_on(family.output.stop)
         context = _open_context(config, weights, setting)
         steps = measure_steps(context, CHECKED_SIZES, CHECK_S)
@@ -147,7 +158,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         weights.close()
         templates.close()
         raise StartupError(str(error)) from error
-    call_bias = default_call_bias(path) if config.call_bias is None else config.call_bias
+    call_bias = calls.call_bias if config.call_bias is None else config.call_bias
     rules = CallRules(
         ends_loops=config.repeat_calls == "end",
         asks_for_more=config.more_calls == "asked",
@@ -176,14 +187,14 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     )
 
 
-def _fit(family: Family, config: Config, weights: Model, templates: TemplateProcess) -> tuple[Family, Render]:
+def _fit(family: Family, whose: str, weights: Model, templates: TemplateProcess) -> tuple[Family, Render]:
     """The family for this file, and what renders its prompts. Templates of the file run in `templates`."""
     from chat_templates import TemplateFileError  # noqa: PLC0415 -- see above
 
     vocabulary, template = weights.vocabulary, weights.chat_template
     bos_token = vocabulary.bos or ""
     eos_token = vocabulary.pieces[vocabulary.eos].decode("utf-8", "replace")
-    if config.chat_template == "family":
+    if whose == "family":
         family = family.fitted(template, bos_token=bos_token, eos_token=eos_token, renderer=templates.render)
         return family, family.prompt
     if template is None:

@@ -1,4 +1,4 @@
-"""`functiongate tune`: the fastest setting of a model on this machine, found by trying, and kept for `serve`."""
+"""`functiongate tune`: a model's fastest setting on this machine, or how it is asked for calls; kept for `serve`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from server.commands.options import CACHE_DIR, MODEL, given
 from server.config import load_config
 
 if TYPE_CHECKING:
+    from server.calls.setting import CallSetting
+    from server.config import Config
     from server.machine.rates import Rates
     from server.machine.tuning import Outcome, Setting
 
@@ -20,12 +22,20 @@ if TYPE_CHECKING:
 def tune(
     model: Annotated[str | None, MODEL] = None,
     *,
+    calls: Annotated[
+        bool, typer.Option("--calls", help="Find how the model is asked for calls: the form, and the offset.")
+    ] = False,
+    family: Annotated[str | None, typer.Option(help="With --calls: the family, if the file does not tell.")] = None,
     cache_dir: Annotated[Path | None, CACHE_DIR] = None,
 ) -> None:
     """Find the fastest threads, flash attention, micro-batch and weight layout; `serve` uses them from then on.
 
-    Takes minutes, and wants the machine to itself.
+    Takes minutes, and wants the machine to itself. With --calls it finds the form in which the model is asked for calls
+    and the offset of its decision to call instead, from 370 requests at most, in up to twenty minutes.
     """
+    if calls:
+        _tune_calls(load_config(given(model=model, cache_dir=cache_dir, family=family), None))
+        return
     from server.llama.library import library  # noqa: PLC0415 -- `--help` does not need it
     from server.machine.setting import default_setting, tuning_file  # noqa: PLC0415
     from server.machine.tuning import tune as find  # noqa: PLC0415
@@ -45,6 +55,39 @@ def tune(
     file = tuning_file(config, cache, model_hash(path, cache), library().build_info())
     file.write(best.setting)
     typer.echo(f"best: {_describe(best.setting)}: {_rates(best)}; kept in {file.path}")
+
+
+def _tune_calls(config: Config) -> None:
+    import asyncio  # noqa: PLC0415 -- `--help` does not need it
+
+    from chat_templates import detect_family  # noqa: PLC0415
+    from server.calls.search import Tried, find  # noqa: PLC0415
+    from server.calls.setting import CallSettingFile  # noqa: PLC0415
+    from server.launch import load_chat  # noqa: PLC0415
+    from server.model_files.cache import cache_directory  # noqa: PLC0415
+    from server.model_files.model_hash import model_hash  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    loaded = load_chat(config)
+    own = config.family or detect_family(loaded.weights.metadata).id
+    cache = config.cache_dir or cache_directory()
+
+    def report(tried: Tried) -> None:
+        score = tried.score
+        kinds = ", ".join(f"{kind} {score.right[kind]} of {score.n[kind]}" for kind in score.n)
+        console.print(f"{_ask(tried.setting, own)}: {kinds}")
+
+    try:
+        best = asyncio.run(find(loaded.chat_of, own, report))
+        file = CallSettingFile.of(cache, model_hash(loaded.weights.path, cache))
+    finally:
+        loaded.close()
+    file.write(best.setting)
+    typer.echo(f"best: {_ask(best.setting, own)}, {100 * best.worth:.0f} % right; kept in {file.path}")
+
+
+def _ask(setting: CallSetting, own: str) -> str:
+    return f"family {setting.family or own}, call bias {setting.call_bias:+g}"
 
 
 def _try(path: Path, setting: Setting) -> Rates:

@@ -33,18 +33,13 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A model that has a short name. `size_bytes` is the GGUF's size; `licence` an SPDX identifier.
-
-    `call_bias` is the offset with which the model decides best whether to call, measured on relevant and irrelevant
-    requests (docs/measurements.md).
-    """
+    """A model that has a short name. `size_bytes` is the GGUF's size; `licence` an SPDX identifier."""
 
     name: str
     source: WheelMember | HubFile
     size_bytes: int
     licence: str
     description: str
-    call_bias: float = 0.0
 
     @property
     def file_name(self) -> str:
@@ -66,7 +61,6 @@ _ENTRIES = (
         size_bytes=98_362_432,
         licence="Apache-2.0",
         description="SmolLM2 135M Instruct, Q4_1: the smallest that still calls functions; from PyPI",
-        call_bias=4.0,
     ),
     CatalogueEntry(
         "qwen2.5-coder-0.5b",
@@ -100,12 +94,6 @@ def resolve(name: str, *, cache_dir: Path | None = None, progress: Progress = si
     path = _locate(name, cache_dir or cache_directory(), progress)
     read_header(path)
     return path
-
-
-def default_call_bias(path: Path) -> float:
-    """The offset of the catalogue's model that this file is, by its name and size, wherever it lies; else 0."""
-    size = path.stat().st_size
-    return next((e.call_bias for e in _ENTRIES if e.file_name == path.name and e.size_bytes == size), 0.0)
 
 
 def model_names(name: str, path: Path) -> tuple[str, ...]:

@@ -143,16 +143,6 @@ def test_the_users_index_is_asked():
     assert index_url({"UV_INDEX_URL": "https://u", "PIP_INDEX_URL": "https://p"}) == "https://p"
 
 
-def test_a_model_of_the_catalogue_has_its_offset_of_calls_wherever_it_lies(tmp_path):
-    entry = catalogue.CATALOGUE[catalogue.DEFAULT_MODEL]
-    path = tmp_path / entry.file_name
-    for size, offset in ((entry.size_bytes, entry.call_bias), (entry.size_bytes - 1, 0)):
-        with path.open("wb") as file:
-            file.truncate(size)
-        assert catalogue.default_call_bias(path) == offset
-    assert entry.call_bias > 0
-
-
 def test_a_path_is_itself(tmp_path):
     path = tmp_path / "tiny.gguf"
     write_tiny_gguf(path)
