@@ -139,25 +139,25 @@ class Continuation:
             guards.append(GroundGuard(self._evidence))
         return guards
 
-    async def in_place_of(self, refused: Refusal, said: Said, n_generated: int) -> Next | None:
+    async def in_place_of(self, refused: Refusal, said: Said) -> Next | None:
         """What is generated in place of what was refused; None if the answer ends."""
         if self._request.tool_choice not in ("auto", "required"):
             return None
         if isinstance(refused, UngroundedCall):
             self._shared.n_in_words[type(refused)] += 1
-            return self._submitted(await asyncio.to_thread(self._another_tool, refused.tool, said, n_generated))
+            return self._submitted(await asyncio.to_thread(self._another_tool, refused.tool, said))
         if self._request.tool_choice != "auto":
             return None
         if isinstance(refused, RepeatedCall | NoAnswer) and not self._asked_for_another:
             self._asked_for_another = True
             tool = refused.tool if isinstance(refused, RepeatedCall) else self._last_tool()
-            other = await asyncio.to_thread(self._varied, tool, said, n_generated)
+            other = await asyncio.to_thread(self._varied, tool, said)
             if other is not None:
                 return self._submitted(other)
         self._shared.n_in_words[type(refused)] += 1
-        return self._submitted(await asyncio.to_thread(self._in_words, said, n_generated))
+        return self._submitted(await asyncio.to_thread(self._in_words, said))
 
-    async def further(self, made: Sequence[MadeCall], text: str, n_generated: int) -> Next | None:
+    async def further(self, made: Sequence[MadeCall], text: str) -> Next | None:
         """One more call after those made, if the question asks for it; `text` is the answer's so far."""
         request, rules = self._request, self._shared.rules
         if not (rules.asks_for_more and request.parallel_tool_calls and request.tool_choice in ("auto", "required")):
@@ -166,13 +166,13 @@ class Continuation:
             return None
         if not self._evidence.asks_for_more(made):
             return None
-        return self._submitted(await asyncio.to_thread(self._further, list(made), text, n_generated))
+        return self._submitted(await asyncio.to_thread(self._further, list(made), text))
 
     def exclude(self, tool: str) -> None:
         """Ask for this tool no more in this answer."""
         self._excluded.append(tool)
 
-    def _further(self, made: list[MadeCall], text: str, n_generated: int) -> _Plan | None:
+    def _further(self, made: list[MadeCall], text: str) -> _Plan | None:
         prefix = self._shared.family.before_further(text)
         markers = self._shared.family.output.markers
         if any(special in prefix for special in self._vocabulary.special if special not in markers):
@@ -180,7 +180,7 @@ class Continuation:
         # Where one thing follows another, another tool may need the first one's result.
         tools = narrow(self._left(), {call.name for call in made}) if self._evidence.has_sequence else self._left()
         constraint = self._calls_of(tools, "further")
-        resumed = None if constraint is None else self._resumed(self._begun, prefix, constraint, n_generated)
+        resumed = None if constraint is None else self._resumed(self._begun, prefix, constraint)
         if resumed is None:
             return None
         parser = self._tool_set.parser()
@@ -189,7 +189,7 @@ class Continuation:
         guard = HeldCall(lambda call: self._evidence.asks_for(call, made), len(made))
         return _Plan(resumed, parser, guard, prefix)
 
-    def _another_tool(self, name: str, said: Said, n_generated: int) -> _Plan:
+    def _another_tool(self, name: str, said: Said) -> _Plan:
         """Another tool's call in place of one that nothing speaks for; then words, or the first if it must be one."""
         self._excluded.append(name)
         left = self._left()
@@ -198,15 +198,15 @@ class Continuation:
             constraint = self._calls_of(left, "required")
             if constraint is not None:
                 guard = HeldCall(self._evidence.grounds, 0, refusal=UngroundedCall)
-                return self._next(self._resumed(self._begun, spoken, constraint, n_generated), guard, spoken)
+                return self._next(self._resumed(self._begun, spoken, constraint), guard, spoken)
         if self._request.tool_choice == "auto":
             constraint = self._shared.prose(goes_on=bool(said.content.strip()))
-            return self._next(self._resumed(self._begun, spoken, constraint, n_generated), None, spoken)
+            return self._next(self._resumed(self._begun, spoken, constraint), None, spoken)
         first = narrow(self._tools, {self._excluded[0]})
         constraint = self._calls_of(first, "required") or self._tool_set.constraint
-        return self._next(self._resumed(self._begun, spoken, constraint, n_generated), None, spoken)
+        return self._next(self._resumed(self._begun, spoken, constraint), None, spoken)
 
-    def _varied(self, name: str, said: Said, n_generated: int) -> _Plan | None:
+    def _varied(self, name: str, said: Said) -> _Plan | None:
         """Another call of a tool that was answered; None if it cannot be varied."""
         messages = self._request.messages
         calls, asked = answered_calls(messages), question_of(messages)
@@ -220,9 +220,9 @@ class Continuation:
             return None
         guard = HeldCall(lambda call: is_asked_for(call.arguments, answered, asked), 0, refusal=RepeatedCall)
         spoken = self._spoken(said)
-        return self._next(self._resumed(self._begun, spoken, constraint, n_generated), guard, spoken)
+        return self._next(self._resumed(self._begun, spoken, constraint), guard, spoken)
 
-    def _in_words(self, said: Said, n_generated: int) -> _Plan:
+    def _in_words(self, said: Said) -> _Plan:
         """The same conversation after what was said, told as one without tools, held to words.
 
         A small model that is still shown the tools and may not call looks for another way to write the call; one that
@@ -238,7 +238,7 @@ class Continuation:
         else:
             constraint = constraint if self._request.response_format is None else tool_set.constraint
         spoken = self._spoken(said)
-        resumed = self._resumed(begun, spoken, constraint, n_generated)
+        resumed = self._resumed(begun, spoken, constraint)
         return _Plan(resumed, self._shared.family.parser(()), None, spoken)
 
     def _last_tool(self) -> str:
@@ -287,13 +287,14 @@ class Continuation:
         thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if reasoning and said.reasoning else ""
         return thought + said.content
 
-    def _resumed(
-        self, begun: GenerationRequest, text: str, constraint: Constraint | None, n_generated: int
-    ) -> GenerationRequest:
-        """A generation that continues `text` after a prompt, under another constraint and what is left of the limit."""
+    def _resumed(self, begun: GenerationRequest, text: str, constraint: Constraint | None) -> GenerationRequest:
+        """A generation that continues `text` after a prompt, under another constraint and what is left of the limit.
+
+        What was refused is not counted: how far it came depends on drafts, and an answer must not.
+        """
         tokens = tuple(self._vocabulary.tokenize(text.encode(), parse_special=True)) if text else ()
         limit = self._request.max_tokens
-        left = None if limit is None else max(1, limit - n_generated)
+        left = None if limit is None else max(1, limit - len(tokens))
         return dataclasses.replace(
             begun, tokens=begun.tokens + tokens, constraint=constraint, decision=None, max_tokens=left, n_others=None
         )

@@ -139,7 +139,7 @@ class ChatStream:
         usage = self._spent(chunk.usage)
         if reason is FinishReason.STOP and self._has_calls and self._continuation is not None:
             self._stands = self._text
-            further = await self._continuation.further(self._calls(), self._stands, _completion(usage))
+            further = await self._continuation.further(self._calls(), self._stands)
             if further is not None:
                 await self._decide(is_cut=False)
                 self._begin(further, usage)
@@ -166,12 +166,12 @@ class ChatStream:
             usage = self._usage if self._usage is None or chunk.usage is None else self._usage.besides(chunk.usage)
             if continuation is not None:
                 continuation.exclude(refused.tool)
-                further = await continuation.further(self._calls(), self._stands, _completion(usage))
+                further = await continuation.further(self._calls(), self._stands)
         else:
             usage = self._spent(chunk.usage)
             self._refused = self._refused or (refused,)
             if not self._has_calls and continuation is not None:
-                further = await continuation.in_place_of(refused, self._said, _completion(usage))
+                further = await continuation.in_place_of(refused, self._said)
         if further is None:
             await self._finish(FinishReason.STOP, usage)
         else:
@@ -244,10 +244,6 @@ class ChatStream:
         if reason is FinishReason.LENGTH:
             return "length"
         return "tool_calls" if self._has_calls else "stop"
-
-
-def _completion(usage: GenerationUsage | None) -> int:
-    return 0 if usage is None else usage.completion
 
 
 def _new_id(size: int | None) -> str:

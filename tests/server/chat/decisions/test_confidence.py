@@ -66,11 +66,11 @@ async def answer(spoken, least, words=None):
     generation = Spoken(spoken)
 
     class Continuation:
-        async def in_place_of(self, reason, said, n_generated):
-            words.append((said.content, n_generated, reason))
+        async def in_place_of(self, reason, said):
+            words.append((said.content, reason))
             return Next(Spoken([GenerationChunk("Which page?"), end()]), FAMILY.parser(()), None)
 
-        async def further(self, _made, _text, _n_generated):
+        async def further(self, _made, _text):
             return None
 
     stream = ChatStream(
@@ -97,7 +97,7 @@ async def test_a_call_less_sure_than_wanted_is_not_made_and_nothing_of_it_is_tol
     (warning,) = last.warnings
     assert (warning.tool, warning.confidence, warning.wanted) == ("fetch", pytest.approx(0.56), 0.6)
     assert "'fetch' with a confidence of 0.560" in warning.fields()["message"]
-    assert words == [("", USAGE.completion, warning)]
+    assert words == [("", warning)]
     (call,) = last.decisions.calls
     assert (last.decisions.call.chosen, call.name, call.withheld) == ("call", "fetch", "low_confidence")
     assert last.usage == USAGE.and_then(USAGE)

@@ -152,12 +152,11 @@ class Spoken:
 
 def stream(generation, answered, words=None, echoes=None):
     class Continuation:
-        async def in_place_of(self, _refused, said, n_generated):
-            assert n_generated == USAGE.completion
+        async def in_place_of(self, _refused, said):
             words.append((said.content, said.reasoning))
             return Next(Spoken("It is ", "sunny."), get_family("qwen2.5").parser(()), None)
 
-        async def further(self, _made, _text, _n_generated):
+        async def further(self, _made, _text):
             return None
 
     return ChatStream(
@@ -355,15 +354,15 @@ async def test_one_that_is_not_asked_for_is_not_told():
     asked = []
 
     class Continuation:
-        async def in_place_of(self, refused, _said, n_generated):
-            asked.append((refused.tool, n_generated))
+        async def in_place_of(self, refused, _said):
+            asked.append(refused.tool)
             if len(asked) == 1:
                 guard = HeldCall(lambda _: False, 0, refusal=RepeatedCall)
                 return Next(Spoken(call_text("search", q="c")), get_family("qwen2.5").parser(TOOLS), guard)
             return Next(Spoken("Sunny."), get_family("qwen2.5").parser(()), None)
 
     answer = await fold(told_by(Spoken(call_text("search", q="a")), LoopGuard(ANSWERED), Continuation()))
-    assert asked == [("search", 5), ("search", 10)]
+    assert asked == ["search", "search"]
     assert (answer.content, answer.tool_calls) == ("Sunny.", ())
     assert answer.usage.completion == 3 * USAGE.completion
     assert len(answer.warnings) == 1
