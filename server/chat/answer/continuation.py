@@ -131,6 +131,7 @@ class Continuation:
         self._tools = tool_set.schemas.in_grammar(callable_tools(request))
         functions = [tool["function"] for tool in self._tools if tool.get("type", "function") == "function"]
         self._evidence = Evidence(request.messages, functions)
+        self._answered = [MadeCall(each.name, each.arguments) for each in results(turn_of(request.messages))]
 
     def guards(self, loop: Guard | None) -> list[Guard]:
         """What reads the answer's first events."""
@@ -158,13 +159,16 @@ class Continuation:
         return self._submitted(await asyncio.to_thread(self._in_words, said))
 
     async def further(self, made: Sequence[MadeCall], text: str) -> Next | None:
-        """One more call after those made, if the question asks for it; `text` is the answer's so far."""
+        """One more call after those made, if the question asks for it; `text` is the answer's so far.
+
+        What was answered since the question was asked for no more.
+        """
         request, rules = self._request, self._shared.rules
         if not (rules.asks_for_more and request.parallel_tool_calls and request.tool_choice in ("auto", "required")):
             return None
         if request.stop or len(made) >= MAX_CALLS or len(self._excluded) >= MAX_TRIES:
             return None
-        if not self._evidence.asks_for_more(made):
+        if not self._evidence.asks_for_more([*self._answered, *made]):
             return None
         return self._submitted(await asyncio.to_thread(self._further, list(made), text))
 
@@ -178,7 +182,8 @@ class Continuation:
         if any(special in prefix for special in self._vocabulary.special if special not in markers):
             return None  # text that looks like a token of the vocabulary would become it
         # Where one thing follows another, another tool may need the first one's result.
-        tools = narrow(self._left(), {call.name for call in made}) if self._evidence.has_sequence else self._left()
+        known = [*self._answered, *made]
+        tools = narrow(self._left(), {call.name for call in known}) if self._evidence.has_sequence else self._left()
         constraint = self._calls_of(tools, "further")
         resumed = None if constraint is None else self._resumed(self._begun, prefix, constraint)
         if resumed is None:
@@ -186,7 +191,7 @@ class Continuation:
         parser = self._tool_set.parser()
         parser.feed(prefix)
         self._shared.n_further += 1
-        guard = HeldCall(lambda call: self._evidence.asks_for(call, made), len(made))
+        guard = HeldCall(lambda call: self._evidence.asks_for(call, known), len(made))
         return _Plan(resumed, parser, guard, prefix)
 
     def _another_tool(self, name: str, said: Said) -> _Plan:
@@ -199,6 +204,8 @@ class Continuation:
             if constraint is not None:
                 guard = HeldCall(self._evidence.grounds, 0, refusal=UngroundedCall)
                 return self._next(self._resumed(self._begun, spoken, constraint), guard, spoken)
+        if self._request.tool_choice == "auto" and self._answered:
+            return self._in_words(said)
         if self._request.tool_choice == "auto":
             constraint = self._shared.prose(goes_on=bool(said.content.strip()))
             return self._next(self._resumed(self._begun, spoken, constraint), None, spoken)

@@ -58,7 +58,7 @@ async def engine():
 def ask(engine, monkeypatch):
     """The answer to a question whose generations say these texts in turn, and the requests of those after the first."""
 
-    async def answer(question, *said, size=7, rules=DEFAULT_RULES, family="qwen2.5", **fields):
+    async def answer(question, *said, size=7, then=(), rules=DEFAULT_RULES, family="qwen2.5", **fields):
         service = ChatService(engine, get_family(family), rules=rules)
         later, requests = list(said[1:]), []
 
@@ -70,7 +70,7 @@ def ask(engine, monkeypatch):
                 return Spoken(later.pop(0))
 
         monkeypatch.setattr(service._continuations, "engine", Engine())
-        request = ChatRequest(({"role": "user", "content": question},), TOOLS, **{"max_tokens": 100, **fields})
+        request = ChatRequest(({"role": "user", "content": question}, *then), TOOLS, **{"max_tokens": 100, **fields})
         begun, tool_set = service._prepare(request)
         continuation = service._continuations.of(request, begun, tool_set)
         stream = ChatStream(
@@ -134,6 +134,32 @@ async def test_no_further_call_is_asked_for(ask, question, fields):
     answer, requests = await ask(question, call_text("Oslo"), **fields)
     assert calls(answer) == [("weather", "Oslo")]
     assert requests == []
+
+
+def answered(city):
+    function = {"name": "weather", "arguments": json.dumps({"city": city})}
+    called = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c", "type": "function", "function": function}],
+    }
+    return called, {"role": "tool", "tool_call_id": "c", "content": "sunny"}
+
+
+async def test_what_has_its_result_is_not_asked_for_again(ask):
+    question = "What's the weather in Oslo and in Rome, and the air of Bergen?"
+    said = (call_text("Rome"), call_text("Oslo"), call_text("Bergen", "air"))
+    answer, _ = await ask(question, *said, then=answered("Oslo"))
+    assert calls(answer) == [("weather", "Rome"), ("air", "Bergen")]
+    answer, requests = await ask("The weather in Oslo and in Rome?", call_text("Rome"), then=answered("Oslo"))
+    assert (calls(answer), requests) == ([("weather", "Rome")], [])
+
+
+async def test_after_a_result_words_are_asked_of_it(ask, engine):
+    said = (call_text("London"), call_text("Paris", "air"), "It is sunny.")
+    answer, requests = await ask("And where I am?", *said, then=answered("Oslo"))
+    assert answer.content == "It is sunny."
+    assert "Results of tools:" in b"".join(engine.vocabulary.pieces[token] for token in requests[-1].tokens).decode()
 
 
 async def test_a_call_of_which_nothing_was_said_gives_way_to_another_tool(ask):
