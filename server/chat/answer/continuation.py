@@ -202,7 +202,7 @@ class Continuation:
         if left and len(self._excluded) <= MAX_TRIES:
             constraint = self._calls_of(left, "required")
             if constraint is not None:
-                guard = HeldCall(self._evidence.grounds, 0, refusal=UngroundedCall)
+                guard = HeldCall(self._evidence.speaks_for, 0, refusal=UngroundedCall)
                 return self._next(self._resumed(self._begun, spoken, constraint), guard, spoken)
         if self._request.tool_choice == "auto" and self._answered:
             return self._in_words(said)

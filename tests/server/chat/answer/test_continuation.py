@@ -183,6 +183,14 @@ async def test_a_call_of_which_nothing_was_said_becomes_words(ask):
     assert [warning.fields()["tool"] for warning in answer.warnings] == ["weather"]
 
 
+async def test_a_tool_that_needs_nothing_is_not_called_in_place_of_another(ask, monkeypatch):
+    clock = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+    monkeypatch.setitem(globals(), "TOOLS", (TOOLS[0], clock))
+    tick = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
+    answer, _ = await ask("Hello!", call_text("London"), tick, "Hi!")
+    assert (answer.tool_calls, answer.content) == ((), "Hi!")
+
+
 async def test_where_a_call_must_be_the_first_one_is_made(ask):
     said = (call_text("London"), call_text("Paris", "air"), call_text("London"))
     answer, _ = await ask("Hello!", *said, tool_choice="required")
