@@ -78,7 +78,8 @@ def _tune_calls(config: Config) -> None:
         console.print(f"{_ask(tried.setting, own)}: {kinds}")
 
     try:
-        best = asyncio.run(find(loaded.chat_of, own, report))
+        with console.status("asking; the first figures come after some minutes"):
+            best = asyncio.run(find(loaded.chat_of, own, report))
         file = CallSettingFile.of(cache, model_hash(loaded.weights.path, cache))
     finally:
         loaded.close()
