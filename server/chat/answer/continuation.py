@@ -204,8 +204,6 @@ class Continuation:
             if constraint is not None:
                 guard = HeldCall(self._evidence.speaks_for, 0, refusal=UngroundedCall)
                 return self._next(self._resumed(self._begun, spoken, constraint), guard, spoken)
-        if self._request.tool_choice == "auto" and self._answered:
-            return self._in_words(said)
         if self._request.tool_choice == "auto":
             constraint = self._shared.prose(goes_on=bool(said.content.strip()))
             return self._next(self._resumed(self._begun, spoken, constraint), None, spoken)

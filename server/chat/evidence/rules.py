@@ -1,9 +1,9 @@
 """Which calls the conversation speaks for: one that is grounded in it, and one more that it asks for.
 
 Knows functions, JSON values and words; no token and no event. The laws: a call is refused only if none of the values
-that it must have is the conversation's; a further call is made only if all of them are the question's and one of them
-is in no call that was made. What cannot be judged by words (truth values, choices of an enumeration, dates) speaks
-neither for a call nor against it.
+that it must have was said, and the user named nothing that they could come from; a further call is made only if all of
+them are the question's and one of them is in no call that was made. What cannot be judged by words (truth values,
+choices of an enumeration, codes, dates) speaks neither for a call nor against it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from server.chat.loop.results import question_of, same, text_of
 
 # "tomorrow" becomes a date, "noon" a time.
 _DATE_OR_TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?|\d{1,2}:\d{2}(:\d{2})?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+# "dollars" becomes USD, "apple" AAPL.
+_CODE = re.compile(r"[A-Z]{2,6}")
 # The second of two things that come one after the other may need the first one's result: where it says so.
 _SEQUENCE = re.compile(
     r"\b(once|after(wards)?|based on|the results?|danach|anschließend|ensuite)\b"
@@ -32,6 +34,7 @@ value function analyze lookup
 """
 _VERBS = frozenset(_COMMON_VERBS.split())
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+")
+_MAX_ASKED = 20_000  # characters of a user's message in which names are looked for
 _MAX_SAID = 200_000  # characters of a conversation, its end, that are looked at
 _LATIN = re.compile(r"[a-zA-Z]")
 _OTHER_LETTER = re.compile(r"[^\W\d_a-zA-Z\u00C0-\u024F]")
@@ -64,11 +67,17 @@ class Evidence:
         return "\n".join(said)[-_MAX_SAID:].casefold()
 
     def grounds(self, call: MadeCall) -> bool:
-        """Whether anything that the call must have was said, or nothing of it can be judged."""
+        """Whether anything that the call must have was said, or may come from what was: 300 from "five minutes".
+
+        It may where users named something, or tools answered.
+        """
         values = [value for _, value in self._required(call)]
-        if not values or self._is_translated(values):
+        if not values or self._is_translated(values) or self.speaks_for(call):
             return True
-        return self.speaks_for(call)
+        if any(message.get("role") == "tool" for message in self._messages):
+            return True
+        asked = (text_of(message.get("content")) for message in self._messages if message.get("role") == "user")
+        return any(Words(text[-_MAX_ASKED:]).names_something for text in asked)
 
     def speaks_for(self, call: MadeCall) -> bool:
         """Whether something that the call must have was said; of a call that is not complete, so far."""
@@ -135,7 +144,7 @@ class Evidence:
             is_choice = isinstance(schema, Mapping) and not schema.keys().isdisjoint({"enum", "const"})
             if is_choice or isinstance(value, bool) or value in (None, "", [], {}):
                 continue
-            if isinstance(value, str) and _DATE_OR_TIME.fullmatch(value):
+            if isinstance(value, str) and (_DATE_OR_TIME.fullmatch(value) or _CODE.fullmatch(value)):
                 continue
             yield name, value
 

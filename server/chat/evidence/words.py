@@ -72,6 +72,11 @@ class Words:
                     found |= self._places.get(form, set())
         return frozenset(found)
 
+    @property
+    def names_something(self) -> bool:
+        """Whether a name, a number or a quotation stands in the text."""
+        return any(word.is_marked or word.text in _NUMERALS for word in self._words)
+
     def left(self, taken: Iterable[int], said: str) -> bool:
         """Whether the text names something more than the `taken` places and the words that stand in `said`.
 

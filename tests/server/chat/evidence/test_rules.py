@@ -37,6 +37,24 @@ def test_a_call_of_which_nothing_was_said_is_not():
     assert not evidence("What's the weather like?").grounds(call("weather", city="New York", unit="celsius"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Weather in the capital of France?",
+        "a timer for five minutes",
+        "a timer for 5 minutes",
+        "the 'big apple' please",
+    ],
+)
+def test_a_value_that_may_come_from_what_was_named_is_let_through(text):
+    assert evidence(text).grounds(call("weather", city="Paris"))
+
+
+def test_so_is_one_that_may_come_from_a_result():
+    result = {"role": "tool", "tool_call_id": "c", "content": "somewhere"}
+    assert evidence("and where i am?", result).grounds(call("weather", city="Oslo"))
+
+
 def test_what_the_model_said_itself_speaks_for_nothing():
     said = {"role": "assistant", "content": "Shall I look up New York?"}
     assert not evidence("Hm, the weather?", said).grounds(call("weather", city="New York"))
@@ -49,6 +67,7 @@ def test_what_the_model_said_itself_speaks_for_nothing():
         call("remind", date="2026-11-27"),
         call("unknown", city="Nowhere"),
         MadeCall("weather", None),
+        call("weather", city="NYC"),
     ],
 )
 def test_what_words_cannot_judge_is_let_through(made):
