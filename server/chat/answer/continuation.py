@@ -29,7 +29,7 @@ from server.engine.async_engine import AsyncEngine
 from server.engine.generation import Generation
 from server.engine.sampling.constraint import Constraint, GrammarError
 from server.engine.types import GenerationRequest
-from server.errors import RequestError
+from server.errors import ContextLengthError, NotReadyError, OverloadedError, RequestError
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,11 @@ class Continuation:
             return None
         if not self._evidence.asks_for_more([*self._answered, *made]):
             return None
-        return self._submitted(await asyncio.to_thread(self._further, list(made), text))
+        plan = await asyncio.to_thread(self._further, list(made), text)
+        try:
+            return self._submitted(plan)
+        except (OverloadedError, NotReadyError, ContextLengthError):  # what was told is an answer as it stands
+            return None
 
     def exclude(self, tool: str) -> None:
         """Ask for this tool no more in this answer."""

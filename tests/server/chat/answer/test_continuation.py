@@ -18,6 +18,7 @@ from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine
 from server.engine.sampling.constraint import GrammarCompiler
 from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
+from server.errors import ContextLengthError, NotReadyError, OverloadedError
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = tuple({"type": "function", "function": {"name": name, "parameters": CITY}} for name in ("weather", "air"))
@@ -66,6 +67,8 @@ def ask(engine, monkeypatch):
             vocabulary, compile = engine.vocabulary, engine.compile
 
             def submit(self, request):
+                if isinstance(later[0], Exception):
+                    raise later.pop(0)
                 requests.append(request)
                 return Spoken(later.pop(0))
 
@@ -101,6 +104,14 @@ async def test_a_call_that_the_question_names_is_asked_for(ask):
     (further,) = requests
     assert 0 < further.max_tokens < 100
     assert further.constraint is not None
+
+
+@pytest.mark.parametrize(
+    "error", [OverloadedError("full", retry_after_s=1.0), NotReadyError("stopping"), ContextLengthError(10, 9)]
+)
+async def test_an_answer_ends_as_it_stands_where_there_is_no_place_for_a_further_call(ask, error):
+    answer, requests = await ask(BOTH, call_text("Oslo"), error)
+    assert (calls(answer), requests, answer.finish_reason) == ([("weather", "Oslo")], [], "tool_calls")
 
 
 async def test_a_further_call_continues_what_the_model_wrote(ask, engine):
