@@ -136,7 +136,8 @@ class Continuation:
     def guards(self, loop: Guard | None) -> list[Guard]:
         """What reads the answer's first events."""
         guards = [] if loop is None else [loop]
-        if self._shared.rules.grounded and self._request.tool_choice in ("auto", "required"):
+        may_refuse = self._shared.rules.grounded and self._request.tool_choice in ("auto", "required")
+        if may_refuse and not self._evidence.names_something:
             guards.append(GroundGuard(self._evidence))
         return guards
 
@@ -195,7 +196,11 @@ class Continuation:
         parser = self._tool_set.parser()
         parser.feed(prefix)
         self._shared.n_further += 1
-        guard = HeldCall(lambda call: self._evidence.asks_for(call, known), len(made))
+        guard = HeldCall(
+            lambda call: self._evidence.asks_for(call, known),
+            len(made),
+            is_ruled_out=lambda call: self._evidence.rules_out(call, known),
+        )
         return _Plan(resumed, parser, guard, prefix)
 
     def _another_tool(self, name: str, said: Said) -> _Plan:

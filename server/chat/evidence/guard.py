@@ -62,17 +62,22 @@ class GroundGuard:
 
 
 class HeldCall:
-    """Holds back the call of an index until it is whole, and tells it if it is wanted. Earlier ones were told."""
+    """Holds back the call of an index until it is whole, and tells it if it is wanted. Earlier ones were told.
+
+    One that is ruled out by the members that it has so far is refused at once: every token of it costs a step.
+    """
 
     def __init__(
         self,
         is_wanted: Callable[[MadeCall], bool],
         index: int,
         *,
+        is_ruled_out: Callable[[MadeCall], bool] | None = None,
         refusal: Callable[[str], Refusal] = UnaskedCall,
     ) -> None:
         self._is_wanted = is_wanted
         self._index = index
+        self._is_ruled_out = is_ruled_out
         self._refusal = refusal
         self._name = ""
         self._arguments: list[str] = []
@@ -88,6 +93,9 @@ class HeldCall:
                 self._name, self._arguments = name, []
             case ToolCallArguments(text=text):
                 self._arguments.append(text)
+                so_far = MadeCall(self._name, complete_members("".join(self._arguments)))
+                if self._is_ruled_out is not None and self._is_ruled_out(so_far):
+                    return self._refusal(self._name)
             case ToolCallEnd():
                 if not self._is_wanted(MadeCall(self._name, json_value("".join(self._arguments)))):
                     return self._refusal(self._name)

@@ -74,6 +74,11 @@ class Evidence:
         values = [value for _, value in self._required(call)]
         if not values or self._is_translated(values) or self.speaks_for(call):
             return True
+        return self.names_something
+
+    @functools.cached_property
+    def names_something(self) -> bool:
+        """Whether a user named something, or a tool answered: no call is refused then."""
         if any(message.get("role") == "tool" for message in self._messages):
             return True
         asked = (text_of(message.get("content")) for message in self._messages if message.get("role") == "user")
@@ -105,7 +110,7 @@ class Evidence:
         if any(call.name == other.name and same(call.arguments, other.arguments) for other in made):
             return False
         alike = [other.arguments for other in made if other.name == call.name and isinstance(other.arguments, Mapping)]
-        if not all(self._asked.has(v) or any(v == known.get(n) for known in alike) for n, v in self._required(call)):
+        if self.rules_out(call, made):
             return False
         taken = self._taken(made)
         if alike:
@@ -118,6 +123,12 @@ class Evidence:
         n_known = sum(bool(each) and each <= taken for each in places)
         n_unsaid = sum(not self._asked.has_some(value) for value in values)
         return n_new >= max(n_known, n_unsaid, 1) or self._names(call.name, made)
+
+    def rules_out(self, call: MadeCall, made: Sequence[MadeCall]) -> bool:
+        """Whether a call that is not whole yet cannot be asked for: a value that it must have was not said."""
+        alike = [other.arguments for other in made if other.name == call.name and isinstance(other.arguments, Mapping)]
+        values = ((n, v) for n, v in self._required(call) if not self._asked.has(v))
+        return any(not any(value == known.get(name) for known in alike) for name, value in values)
 
     def _names(self, tool: str, made: Sequence[MadeCall]) -> bool:
         """Whether the question has a word of this tool's name that is in no value and in none of the tools called."""
