@@ -36,6 +36,8 @@ _EMPTY = frozenset(_EMPTY_WORDS.split())
 class _Word:
     text: str  # casefolded
     is_marked: bool  # a name, a number, or what stands in quotation marks
+    begins: bool  # a sentence
+    is_listed: bool  # behind a comma or a sign that joins
 
 
 class Words:
@@ -80,7 +82,8 @@ class Words:
     def left(self, taken: Iterable[int], said: str) -> bool:
         """Whether the text names something more than the `taken` places and the words that stand in `said`.
 
-        A name, a number or a quotation that is left does; any other word does where the text joins things.
+        Words that are left do where the text joins things: with "and" or another such word, or in a second sentence;
+        names and numbers behind a comma, too. What is left of a single thing is how it was said.
         """
         taken, known = set(taken), {form for word in _words(said) for form in _forms(word.text)}
         left = [
@@ -91,8 +94,8 @@ class Words:
             and word.text not in _JOINING
             and not any(f in known for f in _forms(word.text))
         ]
-        joins = any(word.text in _JOINING for word in self._words)
-        return any(word.is_marked for word in left) or (joins and bool(left))
+        joins = any(word.text in _JOINING for word in self._words) or any(w.begins for w in self._words[1:])
+        return (joins and bool(left)) or any(word.is_marked and word.is_listed for word in left)
 
 
 def mentions(text: str, value: Any) -> bool:
@@ -119,7 +122,8 @@ def _words(text: str) -> Iterator[_Word]:
         while quoted and quoted[0][1] <= match.start():
             del quoted[0]
         is_quoted = bool(quoted) and quoted[0][0] <= match.start()
-        yield _Word(word.casefold(), is_name or has_sign or is_quoted)
+        is_marked = is_name or has_sign or is_quoted
+        yield _Word(word.casefold(), is_marked, begins, any(mark in between for mark in ",;&+"))
         begins = False
 
 
