@@ -34,7 +34,9 @@ def tune(
     and the offset of its decision to call instead, from 370 requests at most, in up to twenty minutes.
     """
     if calls:
-        _tune_calls(load_config(given(model=model, cache_dir=cache_dir, family=family), None))
+        # Hundreds of prompts that nobody asks again: they must not take the place of those that are kept for `serve`.
+        kept = {"prefix_ram": 0, "prefix_disk": 0}
+        _tune_calls(load_config(given(model=model, cache_dir=cache_dir, family=family, **kept), None))
         return
     from server.llama.library import library  # noqa: PLC0415 -- `--help` does not need it
     from server.machine.setting import default_setting, tuning_file  # noqa: PLC0415
