@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from served import served
 
 pytestmark = pytest.mark.slow
 
@@ -35,21 +33,8 @@ def clients() -> Path:
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
     model = os.environ.get("FUNCTIONGATE_CLIENTS_MODEL") or "qwen2.5-coder-0.5b"
-    command = [sys.executable, "-m", "server", "serve", model, "--port", "0", "--prefix-disk", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        lines: list[str] = []
-        for line in server.stderr:
-            lines.append(line)
-            if found := re.search(r"http://\S+/v1", line):
-                break
-        else:
-            pytest.fail("the server did not start: " + "".join(lines))
-        reader = threading.Thread(target=server.stderr.read, daemon=True)  # never let it block on a full pipe
-        reader.start()
-        yield found[0]
-        server.terminate()
-        assert server.wait(30) == 0
+    with served(model, "--prefix-disk", "0") as url:
+        yield url
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +13,7 @@ import jsonschema
 import openai
 import pytest
 from pydantic import BaseModel
+from served import served
 
 pytestmark = pytest.mark.native
 
@@ -37,21 +34,8 @@ QUESTION: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
 
 @pytest.fixture(scope="module")
 def base_url(smollm2_path: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "server", "serve", str(smollm2_path), "--port", "0", "--alias", "smollm2-135m"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        lines: list[str] = []
-        for line in server.stderr:
-            lines.append(line)
-            if found := re.search(r"http://\S+/v1", line):
-                break
-        else:
-            pytest.fail("the server did not start: " + "".join(lines))
-        reader = threading.Thread(target=server.stderr.read, daemon=True)  # never let it block on a full pipe
-        reader.start()
-        yield found[0]
-        server.terminate()
-        assert server.wait(30) == 0
+    with served(str(smollm2_path), "--alias", "smollm2-135m") as url:
+        yield url
 
 
 @pytest.fixture
