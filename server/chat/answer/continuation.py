@@ -67,10 +67,10 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class CallRules:
-    """Which rules hold for the calls of a model; see docs/deciding.md.
+    """Which rules hold for calls; see docs/deciding.md.
 
-    `ends_loops`: a call that has its result is not made again. `asks_for_more`: calls that the question names are asked
-    for. `grounded`: a call of which nothing was said is not made where another may be, or words.
+    `ends_loops`: a call that has its result is not made again. `asks_for_more`: one more call is asked for where the
+    question names something that no call has. `grounded`: a call of which nothing was said is not made.
     """
 
     ends_loops: bool = True
@@ -189,7 +189,7 @@ class Continuation:
         # Where one thing follows another, another tool may need the first one's result.
         known = [*self._answered, *made]
         tools = narrow(self._left(), {call.name for call in known}) if self._evidence.has_sequence else self._left()
-        constraint = self._calls_of(tools, "further")
+        constraint = self._one_more_of(tools)
         resumed = None if constraint is None else self._resumed(self._begun, prefix, constraint)
         if resumed is None:
             return None
@@ -209,7 +209,7 @@ class Continuation:
         left = self._left()
         spoken = self._spoken(said)
         if left and len(self._excluded) <= MAX_TRIES:
-            constraint = self._calls_of(left, "required")
+            constraint = self._one_call_of(left)
             if constraint is not None:
                 guard = HeldCall(self._evidence.speaks_for, 0, refusal=UngroundedCall)
                 return self._next(self._resumed(self._begun, spoken, constraint), guard, spoken)
@@ -217,7 +217,7 @@ class Continuation:
             constraint = self._shared.prose(goes_on=bool(said.content.strip()))
             return self._next(self._resumed(self._begun, spoken, constraint), None, spoken)
         first = narrow(self._tools, {self._excluded[0]})
-        constraint = self._calls_of(first, "required") or self._tool_set.constraint
+        constraint = self._one_call_of(first) or self._tool_set.constraint
         return self._next(self._resumed(self._begun, spoken, constraint), None, spoken)
 
     def _varied(self, name: str, said: Said) -> _Plan | None:
@@ -229,7 +229,7 @@ class Continuation:
         other = None if function is None else varied(function, answered, asked)
         if other is None:
             return None
-        constraint = self._calls_of([{"type": "function", "function": other}], "required")
+        constraint = self._one_call_of([{"type": "function", "function": other}])
         if constraint is None:
             return None
         guard = HeldCall(lambda call: is_asked_for(call.arguments, answered, asked), 0, refusal=RepeatedCall)
@@ -272,28 +272,30 @@ class Continuation:
         """The tools that were not excluded."""
         return tuple(tool for tool in self._tools if tool.get("function", {}).get("name") not in self._excluded)
 
-    def _calls_of(self, tools: Sequence[Mapping[str, Any]], purpose: str) -> Constraint | None:
-        """The constraint of one call of these tools: as the answer, or as one more; None if there is none."""
+    def _one_call_of(self, tools: Sequence[Mapping[str, Any]]) -> Constraint | None:
+        """The constraint of an answer that is one call of these tools; None if there is none."""
+        family, special = self._shared.family, self._shared.special_tokens
         if not tools:
             return None
-        names = ",".join(tool.get("function", {}).get("name", "") for tool in tools)
+        return self._compiled(family.grammar(tools, "required", parallel_tool_calls=False, special_tokens=special))
+
+    def _one_more_of(self, tools: Sequence[Mapping[str, Any]]) -> Constraint | None:
+        """The constraint of one more call of these tools; None if there is none. That of all tools is kept."""
 
         def make() -> Constraint | None:
-            family, special = self._shared.family, self._shared.special_tokens
-            grammar = (
-                family.further_call(tools, special)
-                if purpose == "further"
-                else family.grammar(tools, "required", parallel_tool_calls=False, special_tokens=special)
-            )
-            try:
-                return None if grammar is None else self._shared.engine.compile(grammar)
-            except GrammarError as error:
-                log.warning("no further call can be asked for: %s", error)
-                return None
+            return self._compiled(self._shared.family.further_call(tools, self._shared.special_tokens))
 
-        if len(tools) < len(self._tools) or purpose == "required":
-            return make()
-        return self._shared.tool_sets.derived(self._tool_set, f"{purpose} {names}", make)
+        if not tools:
+            return None
+        is_of_all = len(tools) == len(self._tools)
+        return self._shared.tool_sets.derived(self._tool_set, "one more", make) if is_of_all else make()
+
+    def _compiled(self, grammar: str | None) -> Constraint | None:
+        try:
+            return None if grammar is None else self._shared.engine.compile(grammar)
+        except GrammarError as error:
+            log.warning("no other call can be asked for: %s", error)
+            return None
 
     def _spoken(self, said: Said) -> str:
         """The answer's text of what was said besides calls."""
