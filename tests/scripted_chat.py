@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from server.chat.request import ChatDelta, ToolCallDelta
+from server.chat.request import ChatDelta, ChatPrompt, ToolCallDelta
 from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class ScriptedStream:
     def __init__(self, script: Sequence[Item]) -> None:
         self._script = list(script)
         self.is_closed = asyncio.Event()
+        self.n_prompt = USAGE.prompt
 
     def __aiter__(self) -> ScriptedStream:
         return self
@@ -83,6 +84,12 @@ class ScriptedChat:
         stream = ScriptedStream(self.script)
         self.streams.append(stream)
         return stream
+
+    async def prompt(self, request: ChatRequest) -> ChatPrompt:
+        self.requests.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return ChatPrompt("".join(str(message["content"]) for message in request.messages), (1, 2, 3))
 
 
 class ScriptedCompletion:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from server.api.auth import ApiKeyMiddleware
 from server.api.chat.routes import ChatEndpoint
-from server.api.chat.schemas import ChatCompletionRequest, CompletionRequestBody
+from server.api.chat.schemas import ChatCompletionRequest
 from server.api.completions.routes import CompletionsEndpoint
-from server.api.errors import install_error_handlers
+from server.api.completions.schemas import CompletionRequestBody
+from server.api.http.auth import ApiKeyMiddleware
+from server.api.http.errors import install_error_handlers
+from server.api.http.tracing import TracingMiddleware
 from server.api.system.metrics import HttpMetrics
 from server.api.system.routes import SystemEndpoints
-from server.api.tracing import TracingMiddleware
 from server.version import functiongate_version
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def create_app(
     """The ASGI application that serves the state's model. Without `api_keys` everyone may ask."""
     app = FastAPI(title="FunctionGate", version=functiongate_version(), docs_url=None, redoc_url=None)
     metrics = HttpMetrics(state)
-    install_error_handlers(app)
+    install_error_handlers(app, {})
     # The last one added is the outermost.
     app.add_middleware(ApiKeyMiddleware, keys=api_keys)
     app.add_middleware(TracingMiddleware, metrics=metrics)

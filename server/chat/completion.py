@@ -6,12 +6,12 @@ The plain sibling of `server.chat.service`. Knows tokens and the engine; knows n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from chat_templates import Prompt
 from server.chat.prompt import tokenize_prompt
+from server.chat.source import Source
 from server.engine.async_engine import AsyncEngine
 from server.engine.generation import Generation
 from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
@@ -37,12 +37,11 @@ class CompletionRequest:
 class Completion(Protocol):
     """What the API needs of a completion service."""
 
-    async def open(self, request: CompletionRequest) -> AsyncIterator[GenerationChunk]:
+    async def open(self, request: CompletionRequest) -> Source[GenerationChunk]:
         """Admit a request and return its text in pieces; the last one has the finish reason and the usage.
 
         Everything that can be refused is refused here, before the first byte of an answer: raises
-        `RequestError`, `ContextLengthError`, `OverloadedError`, `NotReadyError`. Closing the iterator
-        (`aclose`) aborts the generation.
+        `RequestError`, `ContextLengthError`, `OverloadedError`, `NotReadyError`.
         """
         ...
 
@@ -97,7 +96,7 @@ class CompletionStream:
         self._generation = generation
         self._prefix = prefix
 
-    def __aiter__(self) -> CompletionStream:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> GenerationChunk:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from server.chat.decisions.report import Decisions
+from server.chat.source import Source
 from server.engine.types import GenerationUsage, SamplingParams, ServiceTerms
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
@@ -46,6 +47,23 @@ class ChatRequest:
     thinks: bool = True
     wants_decisions: bool = False
     min_confidence: float | None = None
+
+
+class ChatAnswer(Source["ChatDelta"], Protocol):
+    """The deltas of one answer, to the one with `finish_reason`. `aclose` aborts the generation."""
+
+    @property
+    def n_prompt(self) -> int:
+        """How many tokens the prompt has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """What the model is given for a request: the rendered text, and its tokens."""
+
+    text: str
+    tokens: tuple[int, ...]
 
 
 class AnswerWarning(Protocol):

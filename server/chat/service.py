@@ -10,7 +10,7 @@ import contextlib
 import functools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from chat_templates import NO_MARKERS, Family, Markers
@@ -25,7 +25,7 @@ from server.chat.loop.guard import Calls, LoopGuard, answered_calls
 from server.chat.loop.results import results, turn_of
 from server.chat.prompt import tokenize_prompt
 from server.chat.render import Render, render_prompt, template_variables
-from server.chat.request import ChatDelta, ChatRequest
+from server.chat.request import ChatAnswer, ChatPrompt, ChatRequest
 from server.chat.stable_prefix import Beginning, StablePrefix
 from server.chat.tool_sets import ToolSet, ToolSets
 from server.engine.async_engine import AsyncEngine
@@ -43,13 +43,16 @@ WARM_UP = ChatRequest(({"role": "user", "content": "?"},), ({"type": "function",
 class Chat(Protocol):
     """What the API needs of a chat service."""
 
-    async def open(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+    async def open(self, request: ChatRequest) -> ChatAnswer:
         """Admit a request and return its deltas.
 
         Everything that can be refused is refused here, before the first byte of an answer: raises
-        `RequestError`, `ContextLengthError`, `OverloadedError`, `NotReadyError`. Closing the iterator
-        (`aclose`) aborts the generation.
+        `RequestError`, `ContextLengthError`, `OverloadedError`, `NotReadyError`.
         """
+        ...
+
+    async def prompt(self, request: ChatRequest) -> ChatPrompt:
+        """What the model would be given for a request, which is not asked. Raises `RequestError` as `open` does."""
         ...
 
 
@@ -102,6 +105,15 @@ class ChatService:
         with contextlib.suppress(RequestError):
             self._prepare(WARM_UP)
 
+    async def prompt(self, request: ChatRequest) -> ChatPrompt:
+        """What the model would be given; see `Chat.prompt`."""
+        return await asyncio.to_thread(self._prompt, request)
+
+    def _prompt(self, request: ChatRequest) -> ChatPrompt:
+        tool_set = self._tool_sets.of(request)
+        text, tokens = self._rendered(request, tool_set, self._beginning(request, tool_set))
+        return ChatPrompt(text, tokens)
+
     async def open(self, request: ChatRequest) -> ChatStream:
         """Admit a request and return its deltas; see `Chat.open`."""
         # Rendering, tokenizing and compiling take milliseconds, hundreds of them for a hostile schema: not on the loop.
@@ -151,9 +163,8 @@ class ChatService:
 
     def _prepare(self, request: ChatRequest) -> tuple[GenerationRequest, ToolSet]:
         tool_set = self._tool_sets.of(request)
-        prompt = render_prompt(request, tool_set.shown, self._family, self._template, self._markers)
         beginning = self._beginning(request, tool_set)
-        tokens = tokenize_prompt(self._engine.vocabulary, prompt, beginning, param="messages")
+        _, tokens = self._rendered(request, tool_set, beginning)
         generation_request = GenerationRequest(
             tokens=tokens,
             sampling=request.sampling,
@@ -166,6 +177,10 @@ class ChatService:
             n_others=N_OTHERS if _is_recorded(request) else None,
         )
         return generation_request, tool_set
+
+    def _rendered(self, request: ChatRequest, tool_set: ToolSet, beginning: Beginning) -> tuple[str, tuple[int, ...]]:
+        prompt = render_prompt(request, tool_set.shown, self._family, self._template, self._markers)
+        return prompt.text, tokenize_prompt(self._engine.vocabulary, prompt, beginning, param="messages")
 
     def _beginning(self, request: ChatRequest, tool_set: ToolSet) -> Beginning:
         """What every conversation with these tools and system messages begins with."""

@@ -22,7 +22,7 @@ def family_named(family_id: str) -> Family:
 
 def read_json(file: Path) -> Any:
     """The JSON value in a file, read as the server reads a body. Raises `StartupError` and `RequestError`."""
-    from server.api.body import parse_json  # noqa: PLC0415 -- `--help` does not need the web framework
+    from server.api.http.body import parse_json  # noqa: PLC0415 -- `--help` does not need the web framework
 
     return parse_json(read_bytes(file))
 

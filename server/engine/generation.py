@@ -60,6 +60,11 @@ class Generation:
         self._channel = channel
         self._cancel = cancel
 
+    @property
+    def n_prompt(self) -> int:
+        """How many tokens the request's prompt has."""
+        return len(self._channel.request.tokens)
+
     def __aiter__(self) -> Self:
         return self
 

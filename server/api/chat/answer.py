@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server.api.ignored import Ignored
+    from server.api.request.ignored import Ignored
     from server.chat.decisions.report import Decisions
     from server.chat.request import AnswerWarning, ChatDelta, ChatResult, ToolCallDelta
     from server.engine.types import GenerationUsage

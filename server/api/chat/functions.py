@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from server.api.chat.tools import Choice, named_choice, read_function, refuse_same_names
+from server.api.request.tools import Choice, named_choice, read_function, refuse_same_names
 from server.errors import RequestError
 
 if TYPE_CHECKING:

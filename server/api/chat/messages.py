@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from server.api.ignored import CALL, MESSAGE, PART, IgnoredParameters
+from server.api.request.fields import invalid, missing, only, text
+from server.api.request.ignored import CALL, MESSAGE, PART, IgnoredParameters
 from server.errors import RequestError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class _History:
         elif message["role"] == "function":
             return self._rewrite_result(message, i)
         elif message["role"] == "tool" and message["tool_call_id"] not in self._ids:
-            raise _invalid(
+            raise invalid(
                 f"messages[{i}].tool_call_id",
                 f"no assistant message before it has a call with the id {message['tool_call_id']!r}",
             )
@@ -72,7 +73,7 @@ class _History:
     def _rewrite_result(self, message: dict[str, Any], i: int) -> dict[str, Any]:
         unanswered = self._unanswered.get(message["name"])
         if not unanswered:
-            raise _invalid(
+            raise invalid(
                 f"messages[{i}].name", f"no function_call of {message['name']!r} before it waits for a result"
             )
         return {**message, "role": "tool", "tool_call_id": unanswered.popleft()}
@@ -82,7 +83,7 @@ def _message(message: Mapping[str, Any], at: str, ignored: IgnoredParameters) ->
     role = message.get("role")
     reader = _READERS.get(role) if isinstance(role, str) else None
     if reader is None:
-        raise _invalid(f"{at}.role", f"{role!r} is none of: {', '.join(_READERS)}")
+        raise invalid(f"{at}.role", f"{role!r} is none of: {', '.join(_READERS)}")
     given = _with_plain_thought({name: value for name, value in message.items() if value is not None}, at, ignored)
     given = ignored.without(given, at, MESSAGE)
     if isinstance(given.get("content"), list):
@@ -137,43 +138,43 @@ def _has_calls(message: Mapping[str, Any]) -> bool:
 
 
 def _speaker(message: Mapping[str, Any], at: str) -> dict[str, Any]:
-    _only(message, at, {"role", "content", "name"})
+    only(message, at, {"role", "content", "name"})
     return {"role": message["role"], "content": _content(message, at), **_name(message, at)}
 
 
 def _tool(message: Mapping[str, Any], at: str) -> dict[str, Any]:
-    _only(message, at, {"role", "content", "name", "tool_call_id"})
-    call_id = _text(message, "tool_call_id", at)
+    only(message, at, {"role", "content", "name", "tool_call_id"})
+    call_id = text(message, "tool_call_id", at)
     return {"role": "tool", "content": _content(message, at), "tool_call_id": call_id, **_name(message, at)}
 
 
 def _function_result(message: Mapping[str, Any], at: str) -> dict[str, Any]:
-    _only(message, at, {"role", "content", "name"})
-    return {"role": "function", "content": _content(message, at), "name": _text(message, "name", at)}
+    only(message, at, {"role", "content", "name"})
+    return {"role": "function", "content": _content(message, at), "name": text(message, "name", at)}
 
 
 def _assistant(message: Mapping[str, Any], at: str) -> dict[str, Any]:
-    _only(message, at, {"role", "content", "name", "tool_calls", "function_call", "reasoning_content"} | _ECHOED)
+    only(message, at, {"role", "content", "name", "tool_calls", "function_call", "reasoning_content"} | _ECHOED)
     if message.get("audio"):
-        raise _invalid(f"{at}.audio", "only text is understood")
+        raise invalid(f"{at}.audio", "only text is understood")
     read: dict[str, Any] = {"role": "assistant", "content": None, **_name(message, at)}
     calls = message.get("tool_calls", [])
     if not isinstance(calls, list):
-        raise _invalid(f"{at}.tool_calls", "expected an array")
+        raise invalid(f"{at}.tool_calls", "expected an array")
     if calls and "function_call" in message:
-        raise _invalid(f"{at}.function_call", "a message has tool_calls or a function_call, not both")
+        raise invalid(f"{at}.function_call", "a message has tool_calls or a function_call, not both")
     if "content" in message:
         read["content"] = _content(message, at)
     elif "refusal" in message:
-        read["content"] = _text(message, "refusal", at)
+        read["content"] = text(message, "refusal", at)
     elif not _has_calls(message):
-        raise _missing(f"{at}.content")
+        raise missing(f"{at}.content")
     if calls:
         read["tool_calls"] = [_call(call, f"{at}.tool_calls[{i}]") for i, call in enumerate(calls)]
     if "function_call" in message:
         read["function_call"] = _function(message["function_call"], f"{at}.function_call")
     if "reasoning_content" in message:
-        read["reasoning_content"] = _text(message, "reasoning_content", at)
+        read["reasoning_content"] = text(message, "reasoning_content", at)
     return read
 
 
@@ -191,40 +192,40 @@ def _content(message: Mapping[str, Any], at: str) -> str | list[dict[str, Any]]:
     at = f"{at}.content"
     content = message.get("content")
     if content is None:
-        raise _missing(at)
+        raise missing(at)
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not content:
-        raise _invalid(at, "expected a string or a non-empty array of text parts")
+        raise invalid(at, "expected a string or a non-empty array of text parts")
     return [_part(part, f"{at}[{j}]") for j, part in enumerate(content)]
 
 
 def _part(part: Any, at: str) -> dict[str, Any]:
     if not isinstance(part, dict):
-        raise _invalid(at, "expected an object with a type")
+        raise invalid(at, "expected an object with a type")
     kind = part.get("type")
     if kind == "refusal":
-        return {"type": "text", "text": _text(part, "refusal", at)}
+        return {"type": "text", "text": text(part, "refusal", at)}
     if kind != "text":
         raise RequestError(
             f"Invalid {at}: the part type {kind!r} is not supported; only 'text' is.",
             param=at,
             code="invalid_value",
         )
-    _only(part, at, {"type", "text"})
-    return {"type": "text", "text": _text(part, "text", at)}
+    only(part, at, {"type", "text"})
+    return {"type": "text", "text": text(part, "text", at)}
 
 
 def _call(call: Any, at: str) -> dict[str, Any]:
     if not isinstance(call, dict):
-        raise _invalid(at, "expected an object")
-    _only(call, at, {"id", "type", "function", "index"})
+        raise invalid(at, "expected an object")
+    only(call, at, {"id", "type", "function", "index"})
     if call.get("type", "function") != "function":
-        raise _invalid(f"{at}.type", f"{call['type']!r} is not supported; only 'function' is")
+        raise invalid(f"{at}.type", f"{call['type']!r} is not supported; only 'function' is")
     if call.get("function") is None:
-        raise _missing(f"{at}.function")
+        raise missing(f"{at}.function")
     return {
-        "id": _text(call, "id", at),
+        "id": text(call, "id", at),
         "type": "function",
         "function": _function(call["function"], f"{at}.function"),
     }
@@ -232,35 +233,11 @@ def _call(call: Any, at: str) -> dict[str, Any]:
 
 def _function(function: Any, at: str) -> dict[str, Any]:
     if not isinstance(function, dict):
-        raise _invalid(at, "expected an object", code="invalid_type")
+        raise invalid(at, "expected an object", code="invalid_type")
     # `index` and `parsed_arguments` come from clients that send back what their SDK collected.
-    _only(function, at, {"name", "arguments", "parsed_arguments"})
-    return {"name": _text(function, "name", at), "arguments": _text(function, "arguments", at)}
+    only(function, at, {"name", "arguments", "parsed_arguments"})
+    return {"name": text(function, "name", at), "arguments": text(function, "arguments", at)}
 
 
 def _name(message: Mapping[str, Any], at: str) -> dict[str, str]:
-    return {"name": _text(message, "name", at)} if "name" in message else {}
-
-
-def _text(holder: Mapping[str, Any], name: str, at: str) -> str:
-    value = holder.get(name)
-    if value is None:
-        raise _missing(f"{at}.{name}")
-    if not isinstance(value, str):
-        raise _invalid(f"{at}.{name}", "expected a string", code="invalid_type")
-    return value
-
-
-def _only(holder: Mapping[str, Any], at: str, known: set[str] | frozenset[str]) -> None:
-    for name in holder:
-        if name not in known:
-            param = f"{at}.{name}"
-            raise RequestError(f"Unknown parameter: {param!r}.", param=param, code="unknown_parameter")
-
-
-def _missing(param: str) -> RequestError:
-    return RequestError(f"Missing required parameter: {param!r}.", param=param, code="missing_required_parameter")
-
-
-def _invalid(param: str, reason: str, *, code: str = "invalid_value") -> RequestError:
-    return RequestError(f"Invalid {param}: {reason}.", param=param, code=code)
+    return {"name": text(message, "name", at)} if "name" in message else {}

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from server.api.chat.functions import read_functions
 from server.api.chat.messages import read_messages
-from server.api.chat.sampling import read_sampling
-from server.api.chat.schemas import one_of, wants_thought
-from server.api.chat.tools import Choice, read_tool_choice, read_tools, strict_names
-from server.api.ignored import IgnoredParameters
+from server.api.chat.schemas import wants_thought
+from server.api.chat.tools import read_tool_choice, read_tools, strict_names
+from server.api.request.ignored import IgnoredParameters
+from server.api.request.sampling import one_of, read_sampling
+from server.api.request.tools import Choice
 from server.chat.request import ChatRequest
 from server.engine.types import ServiceTerms
 from server.errors import RequestError

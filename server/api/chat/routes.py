@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request  # at run time: FastAPI reads the annotations
 from starlette.responses import JSONResponse, Response
 
-from server.api.body import read_object
 from server.api.chat.answer import AnswerHead, ChunkWriter, completion
 from server.api.chat.functions import of_functions, with_function_call, with_function_call_deltas
 from server.api.chat.request import to_chat_request
 from server.api.chat.schemas import read_request
-from server.api.connection import while_connected
-from server.api.ignored import IgnoredParameters
-from server.api.sse import EventStream
-from server.api.terms import read_terms
+from server.api.http.body import read_object
+from server.api.http.connection import while_connected
+from server.api.http.sse import ChunkEvents, EventStream
+from server.api.request.ignored import IgnoredParameters
+from server.api.request.terms import read_terms
 from server.chat.answer.stream import fold
 from server.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
 
     from server.api.state import ServedModel, ServingState
-    from server.chat.request import ChatDelta, ChatRequest
+    from server.chat.request import ChatAnswer, ChatDelta, ChatRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +41,30 @@ class ChatEndpoint:
     ping_interval_s: float
 
     async def __call__(self, request: Request) -> Response:
-        """The answer to one request; raises what `server.api.errors` has answers for."""
+        """The answer to one request; raises what `server.api.http.errors` has answers for."""
         ignored = IgnoredParameters()
         wanted = read_request(await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
-        chat_request = to_chat_request(wanted, model.n_vocab, read_terms(wanted, request), ignored)
+        chat_request = to_chat_request(
+            wanted,
+            model.n_vocab,
+            read_terms(request, timeout_s=wanted.timeout, cache_key=wanted.prompt_cache_key),
+            ignored,
+        )
         deltas = await _open(chat_request, model, is_obsolete=bool(wanted.functions))
         head = AnswerHead(wanted.model, int(time.time()), model.fingerprint, ignored=ignored.warnings)
         if wanted.stream:
             options = wanted.stream_options
             writer = ChunkWriter(head, include_usage=bool(options and options.include_usage))
-            write = _obsolete(writer) if wanted.functions else writer.write
-            return EventStream(deltas, write, ping_interval_s=self.ping_interval_s)
+            events = ChunkEvents(_obsolete(writer) if wanted.functions else writer.write)
+            return EventStream(deltas, events, ping_interval_s=self.ping_interval_s)
         whole = completion(head, await while_connected(fold(deltas), deltas, request))
         return JSONResponse(with_function_call(whole) if wanted.functions else whole)
 
 
-async def _open(request: ChatRequest, model: ServedModel, *, is_obsolete: bool) -> AsyncGenerator[ChatDelta]:
+async def _open(request: ChatRequest, model: ServedModel, *, is_obsolete: bool) -> ChatAnswer:
     try:
-        return cast("AsyncGenerator[ChatDelta]", await model.chat.open(request))
+        return await model.chat.open(request)
     except RequestError as error:
         raise of_functions(error) if is_obsolete else error from None
 

@@ -5,8 +5,8 @@ checked in `server.api.chat.messages` and `server.api.chat.tools`. The law: a pa
 ignored, or refused by name; none is dropped silently. Of the ignored ones a text completion knows `user` and
 `stream_options` only.
 
-What belongs to other servers' dialects is accepted and named in the answer's warnings: see `server.api.ignored`.
-Of OpenAI's own, which are not named:
+What belongs to other servers' dialects is accepted and named in the answer's warnings: see
+`server.api.request.ignored`. Of OpenAI's own, which are not named:
 
 Accepted and ignored:
 
@@ -19,11 +19,13 @@ Accepted and ignored:
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from server.api.ignored import BODY, IgnoredParameters
+from server.api.request.fields import Shape
+from server.api.request.ignored import BODY, IgnoredParameters
+from server.api.request.sampling import Probability, SampledRequest, validated_sampled
 from server.errors import RequestError
 
 if TYPE_CHECKING:
@@ -62,37 +64,8 @@ UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
     }
 )
 
-# The same for text completions.
-UNSUPPORTED_FOR_TEXT: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
-    {
-        "suffix": (("",), "only the end of a text is generated"),
-        "logprobs": ((), "token probabilities are not returned"),
-    }
-)
-MAX_N = 8  # answers to one prompt
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-StopString = Annotated[str, Field(min_length=1)]
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-class _Shape(BaseModel):
-    # Strict: "1" is not a number. Unknown fields are errors: a misspelt one must not be lost.
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class StreamOptions(_Shape):
-    """`include_obfuscation` is ignored: nothing is padded."""
-
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-class JsonSchema(_Shape):
+class JsonSchema(Shape):
     """A named schema; with `strict` it is refused if it cannot be enforced, else the answer warns."""
 
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
@@ -101,36 +74,11 @@ class JsonSchema(_Shape):
     strict: bool | None = None
 
 
-class ResponseFormat(_Shape):
+class ResponseFormat(Shape):
     """`json_schema` is there if and only if `type` says so."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
-
-
-class SampledRequest(_Shape):
-    """What every kind of completion can be told. Defaults are OpenAI's: temperature 1, top_p 1, nothing else.
-
-    `timeout` is this server's own: seconds after which the request is given up.
-    """
-
-    model: str
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    stop: Annotated[list[StopString], Field(max_length=4), BeforeValidator(_listed)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Probability | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
-    min_p: Probability | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
-    repeat_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
-    user: str | None = None
-    timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None
 
 
 class ChatCompletionRequest(SampledRequest):
@@ -167,19 +115,6 @@ class ChatCompletionRequest(SampledRequest):
     prompt_cache_key: Annotated[str, Field(min_length=1, max_length=256)] | None = None
 
 
-class CompletionRequestBody(SampledRequest):
-    """The body of POST /v1/completions. A prompt is text or token ids; several are a list. 16 tokens by default."""
-
-    prompt: str | list[str] | list[int] | list[list[int]]
-    max_tokens: Annotated[int, Field(ge=1)] | None = 16
-    n: Annotated[int, Field(ge=1, le=MAX_N)] | None = None
-    best_of: int | None = None
-    echo: bool | None = None
-
-
-_Request = TypeVar("_Request", bound=SampledRequest)
-
-
 def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = None) -> ChatCompletionRequest:
     """The validated fields of a chat completion's body; messages and tools still unchecked inside.
 
@@ -190,7 +125,7 @@ def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = No
     `invalid_type`.
     """
     ignored = IgnoredParameters() if ignored is None else ignored
-    request = _validated(ChatCompletionRequest, ignored.without(body, "", BODY), UNSUPPORTED)
+    request = validated_sampled(ChatCompletionRequest, ignored.without(body, "", BODY), UNSUPPORTED)
     form = request.response_format
     if form is not None and (form.type == "json_schema") != (form.json_schema is not None):
         raise RequestError(
@@ -221,71 +156,3 @@ def _note_efforts(request: ChatCompletionRequest, ignored: IgnoredParameters) ->
     for name in ("reasoning_effort", "reasoning", "thinking", "enable_thinking"):
         if getattr(request, name) not in (None, True):
             ignored.add(name, "how long a model thinks, if it thinks, is its own affair")
-
-
-def read_completion_request(body: Mapping[str, Any]) -> CompletionRequestBody:
-    """The validated fields of a text completion's body. Raises `RequestError` as `read_request` does."""
-    request = _validated(CompletionRequestBody, body, UNSUPPORTED_FOR_TEXT)
-    if request.best_of is not None and request.best_of != (request.n or 1):
-        raise RequestError(
-            f"best_of is {request.best_of} and n is {request.n or 1}; every answer is returned, so leave best_of out.",
-            param="best_of",
-            code="unsupported_parameter",
-        )
-    return request
-
-
-def _validated(shape: type[_Request], body: Mapping[str, Any], unsupported: Mapping[str, Any]) -> _Request:
-    _refuse_unsupported(body, unsupported)
-    try:
-        request = shape.model_validate({name: value for name, value in body.items() if name not in unsupported})
-    except ValidationError as error:
-        raise _refusal(error) from None
-    if request.stream_options is not None and not request.stream:
-        raise RequestError(
-            "stream_options is only allowed with stream: true.", param="stream_options", code="invalid_value"
-        )
-    return request
-
-
-def one_of(request: SampledRequest, first: str, second: str) -> Any:
-    """The value of two names of one parameter, None if neither is given. Raises `RequestError` if both differ."""
-    values = [value for name in (first, second) if (value := getattr(request, name)) is not None]
-    if len(values) == 2 and values[0] != values[1]:
-        raise RequestError(
-            f"{first} is {values[0]} and {second} is {values[1]}, but they are two names of one parameter; send one.",
-            param=first,
-            code="invalid_value",
-        )
-    return values[0] if values else None
-
-
-def _refuse_unsupported(body: Mapping[str, Any], unsupported: Mapping[str, tuple[tuple[Any, ...], str]]) -> None:
-    for name, (neutral, instead) in unsupported.items():
-        value = body.get(name)
-        # Types are compared too, since True == 1 and False == 0.
-        if value is None or any(value == other and type(value) is type(other) for other in neutral):
-            continue
-        raise RequestError(f"{name} is not supported here; {instead}.", param=name, code="unsupported_parameter")
-
-
-def _refusal(error: ValidationError) -> RequestError:
-    """OpenAI's error for the first thing that pydantic found."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    param = dotted(first["loc"])
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        return RequestError(f"Unknown parameter: {param!r}.", param=param, code="unknown_parameter")
-    if kind == "missing":
-        return RequestError(f"Missing required parameter: {param!r}.", param=param, code="missing_required_parameter")
-    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
-    return RequestError(f"Invalid {param}: {first['msg']}.", param=param, code=code)
-
-
-def dotted(location: tuple[int | str, ...]) -> str:
-    """`("messages", 0, "content")` as `messages[0].content`."""
-    if location[0] in ("tool_choice", "function_call", "prompt"):
-        # One of several types: pydantic's location goes on with the name of a type, which no client knows.
-        return str(location[0])
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return text.removeprefix(".")

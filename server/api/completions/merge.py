@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+from server.api.http.connection import next_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import Sequence
+
+    from server.chat.source import Source
 
 Piece = TypeVar("Piece")
 
@@ -18,19 +22,19 @@ Piece = TypeVar("Piece")
 class Merge(Generic[Piece]):
     """Yields `(i, piece)` for every piece of the i-th source to the end of all; raises what any of them raises."""
 
-    def __init__(self, sources: Sequence[AsyncGenerator[Piece]]) -> None:
+    def __init__(self, sources: Sequence[Source[Piece]]) -> None:
         self._sources = tuple(sources)
         self._waiting = set(range(len(sources)))
         self._asked: dict[asyncio.Future[Piece | None], int] = {}
         self._ready: deque[tuple[int, Piece]] = deque()
 
-    def __aiter__(self) -> Merge[Piece]:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> tuple[int, Piece]:
         while not self._ready:
             for i in self._waiting:
-                self._asked[asyncio.ensure_future(anext(self._sources[i], None))] = i
+                self._asked[asyncio.ensure_future(next_of(self._sources[i]))] = i
             self._waiting.clear()
             if not self._asked:
                 raise StopAsyncIteration

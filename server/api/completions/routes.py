@@ -11,31 +11,27 @@ import time
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request  # at run time: FastAPI reads the annotations
 from starlette.responses import JSONResponse, Response
 
-from server.api.body import read_object
 from server.api.chat.answer import AnswerHead
-from server.api.chat.sampling import read_sampling
-from server.api.chat.schemas import read_completion_request
 from server.api.completions.merge import Merge
+from server.api.completions.schemas import read_completion_request
 from server.api.completions.text_answer import TextChunkWriter, text_completion
-from server.api.connection import while_connected
-from server.api.sse import EventStream
-from server.api.terms import read_terms
+from server.api.http.body import read_object
+from server.api.http.connection import while_connected
+from server.api.http.sse import ChunkEvents, EventStream
+from server.api.request.sampling import read_sampling
+from server.api.request.terms import read_terms
 from server.chat.completion import CompletionRequest
 from server.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from server.api.chat.schemas import CompletionRequestBody
+    from server.api.completions.schemas import CompletionRequestBody
     from server.api.state import ServedModel, ServingState
     from server.engine.types import GenerationChunk, ServiceTerms
-
-    Numbered = tuple[int, GenerationChunk]
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's
 MAX_ANSWERS = 32  # to one request: half of the default queue
@@ -50,17 +46,17 @@ class CompletionsEndpoint:
     ping_interval_s: float
 
     async def __call__(self, request: Request) -> Response:
-        """The answer to one request; raises what `server.api.errors` has answers for."""
+        """The answer to one request; raises what `server.api.http.errors` has answers for."""
         wanted = read_completion_request(await read_object(request, self.max_body_bytes))
         model = self.state.require_named(wanted.model)
-        requests = to_completion_requests(wanted, model.n_vocab, read_terms(wanted, request))
-        pieces = cast("AsyncGenerator[Numbered]", await _open(requests, model))
+        requests = to_completion_requests(wanted, model.n_vocab, read_terms(request, timeout_s=wanted.timeout))
+        pieces = await _open(requests, model)
         head = AnswerHead(wanted.model, int(time.time()), model.fingerprint, id=f"cmpl-{uuid.uuid4().hex}")
         n = wanted.n or 1
         if wanted.stream:
             include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
             writer = TextChunkWriter(head, n=n, n_answers=len(requests), include_usage=include_usage)
-            return EventStream(pieces, writer.write, ping_interval_s=self.ping_interval_s)
+            return EventStream(pieces, ChunkEvents(writer.write), ping_interval_s=self.ping_interval_s)
         return JSONResponse(await while_connected(text_completion(head, pieces, n=n), pieces, request))
 
 
@@ -108,7 +104,7 @@ async def _open(requests: list[CompletionRequest], model: ServedModel) -> Merge[
     opened = []
     async with AsyncExitStack() as unless_all:
         for request in requests:
-            stream = cast("AsyncGenerator[GenerationChunk]", await model.completion.open(request))
+            stream = await model.completion.open(request)
             unless_all.push_async_callback(stream.aclose)
             opened.append(stream)
         unless_all.pop_all()

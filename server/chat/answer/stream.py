@@ -10,6 +10,7 @@ import secrets
 import string
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Self
 
 from chat_templates import (
     ContentDelta,
@@ -53,6 +54,7 @@ class ChatStream:
         record: Record | None = None,
     ) -> None:
         self._generation = generation
+        self._n_prompt = generation.n_prompt
         self._guards = list(guards)
         self._continuation = continuation
         self._text = ""  # the answer's, as the model wrote it, and of it what stands: whole calls that were told
@@ -72,7 +74,12 @@ class ChatStream:
         self._has_calls = False
         self._is_over = False
 
-    def __aiter__(self) -> ChatStream:
+    @property
+    def n_prompt(self) -> int:
+        """How many tokens the prompt has."""
+        return self._n_prompt
+
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> ChatDelta:

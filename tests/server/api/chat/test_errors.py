@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scripted_chat import ScriptedChat, ScriptedCompletion
 
 from server.api.app import create_app
-from server.api.body import MAX_DEPTH
+from server.api.http.body import MAX_DEPTH
 from server.api.state import ServedModel, ServingState
 from server.errors import ContextLengthError, EngineError, NotReadyError, OverloadedError, RequestError
 

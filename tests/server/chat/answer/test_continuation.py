@@ -34,6 +34,8 @@ def call_text(city, name="weather"):
 class Spoken:
     """A generation that says this text in pieces of seven characters."""
 
+    n_prompt = 7
+
     def __init__(self, text, reason=FinishReason.STOP, size=7):
         self.left = [text[i : i + size] for i in range(0, len(text), size)] or [""]
         self._reason = reason

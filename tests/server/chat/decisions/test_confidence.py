@@ -31,6 +31,8 @@ AS_WRITTEN = CallRules(asks_for_more=False, grounded=False)
 class Spoken:
     """A generation that says these chunks."""
 
+    n_prompt = 7
+
     def __init__(self, chunks):
         self.left = list(chunks)
         self.is_closed = False

@@ -135,6 +135,8 @@ USAGE = GenerationUsage(prompt=9, cached=0, completion=5, forced=1, decode_steps
 class Spoken:
     """A generation that says these pieces."""
 
+    n_prompt = 7
+
     def __init__(self, *pieces):
         self.left = list(pieces)
         self.is_closed = False

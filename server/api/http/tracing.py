@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from server.api.errors import error_response
+from server.api.http.errors import error_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,7 +42,7 @@ class TracingMiddleware:
             log.exception("request %s failed: %s %s", trace.id, scope["method"], scope["path"])
             if trace.status is not None:
                 raise  # the answer has begun: only breaking the connection tells the client
-            await error_response(RuntimeError())(scope, receive, trace.send)
+            await error_response(scope, RuntimeError())(scope, receive, trace.send)
         finally:
             self._metrics.observe(_route(scope), trace.status or 499, trace.seconds())
 

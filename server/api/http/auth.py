@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
-from server.api.errors import error_response
+from server.api.http.errors import error_response
 from server.errors import UnauthorizedError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ApiKeyMiddleware:
             shown = _shown_key(Headers(scope=scope))
             owner = None if shown is None else self._owner(shown)
             if owner is None:
-                response = error_response(_refusal(shown))
+                response = error_response(scope, _refusal(shown))
                 response.headers["www-authenticate"] = "Bearer"
                 await response(scope, receive, send)
                 return

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from server.api.ignored import BODY, CALL, MESSAGE, PART, TOOL
+from server.api.request.ignored import BODY, CALL, MESSAGE, PART, TOOL
 from server.api.state import ServedModel
 
 USER = {"role": "user", "content": "Weather in Turin?"}

@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.requests import ClientDisconnect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine
+    from collections.abc import Coroutine
 
     from starlette.requests import Request
     from starlette.types import Receive
 
+    from server.chat.source import Source
+
 Answer = TypeVar("Answer")
+Piece = TypeVar("Piece")
+
+
+async def next_of(source: Source[Piece]) -> Piece | None:
+    """The next piece, None after the last: a coroutine, which a task can be made of."""
+    return await anext(source, None)
 
 
 async def disconnected(receive: Receive) -> None:
@@ -26,7 +34,7 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-async def while_connected(answer: Coroutine[Any, Any, Answer], source: AsyncGenerator[Any], request: Request) -> Answer:
+async def while_connected(answer: Coroutine[Any, Any, Answer], source: Source[Any], request: Request) -> Answer:
     """The answer that a coroutine makes of a source, which is closed in the end, however it ends.
 
     Raises what the coroutine raises, and `ClientDisconnect` as soon as the client leaves.
