@@ -17,6 +17,18 @@ ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True, slots=True)
+class InputFormat:
+    """What the one string of a custom tool must look like: a `definition` in the `syntax` "lark" or "regex".
+
+    `place` is the definition's in the client's request.
+    """
+
+    syntax: Literal["lark", "regex"]
+    definition: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One chat turn to answer, already validated in form. JSON values as the client sent them (OpenAI's shapes).
 
@@ -28,7 +40,8 @@ class ChatRequest:
     which a call begins, where an answer may be one or not (None: the service's own). `template_kwargs` are variables
     of the model's chat template; without `thinks` those that keep it from thinking are among them, if it has any.
     `wants_decisions`: how sure each decision was is told with the answer. Under `auto`, a call less sure than
-    `min_confidence` is not made: the answer goes on in words.
+    `min_confidence` is not made: the answer goes on in words. `input_formats` are those of custom tools by their names,
+    which are among `tools` as functions with one string.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -47,6 +60,7 @@ class ChatRequest:
     thinks: bool = True
     wants_decisions: bool = False
     min_confidence: float | None = None
+    input_formats: Mapping[str, InputFormat] = field(default_factory=dict)
 
 
 class ChatAnswer(Source["ChatDelta"], Protocol):

@@ -112,7 +112,9 @@ class ToolSets:
 
     def _make(self, key: str, request: ChatRequest) -> ToolSet:
         shown = shown_tools(request, self._family)
-        schemas = enforce_request(request.tools, request.tool_choice, request.response_format, request.strict_tools)
+        schemas = enforce_request(
+            request.tools, request.tool_choice, request.response_format, request.strict_tools, request.input_formats
+        )
         constraint, schemas = self._constraint(request, schemas)
         tools = callable_tools(request)
         return ToolSet(key, shown, schemas, constraint, self._family.parsers(tools))
@@ -144,6 +146,7 @@ def _key(request: ChatRequest) -> str:
         request.parallel_tool_calls,
         request.response_format,
         sorted(request.strict_tools),
+        [(name, form.syntax, form.definition) for name, form in request.input_formats.items()],
     ]
     text = json.dumps(parts, ensure_ascii=False)
     check_size(len(text))

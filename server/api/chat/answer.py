@@ -10,12 +10,14 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from server.api.request.custom import InputText, input_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from server.api.request.ignored import Ignored
     from server.chat.decisions.report import Decisions
-    from server.chat.request import AnswerWarning, ChatDelta, ChatResult, ToolCallDelta
+    from server.chat.request import AnswerWarning, ChatDelta, ChatResult, ToolCallDelta, ToolCallResult
     from server.engine.types import GenerationUsage
 
 
@@ -23,13 +25,14 @@ if TYPE_CHECKING:
 class AnswerHead:
     """What every piece of one answer repeats, and what of its request was `ignored`, which its end tells.
 
-    `created` is in seconds since 1970.
+    `created` is in seconds since 1970. `custom` are the names of custom tools.
     """
 
     model: str
     created: int
     fingerprint: str
     ignored: tuple[Ignored, ...] = ()
+    custom: frozenset[str] = frozenset()
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
 
     def fields(self, kind: str) -> dict[str, Any]:
@@ -53,10 +56,7 @@ def completion(head: AnswerHead, result: ChatResult) -> dict[str, Any]:
     if result.reasoning is not None:
         message["reasoning_content"] = result.reasoning
     if result.tool_calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in result.tool_calls
-        ]
+        message["tool_calls"] = [_whole_call(call, head.custom) for call in result.tool_calls]
     choice = {
         "index": 0,
         "message": message,
@@ -98,6 +98,7 @@ class ChunkWriter:
         self._has_content = False
         self._has_calls = False
         self._held = ""
+        self._inputs: dict[int, InputText] = {}  # of the calls of custom tools by their index
 
     def write(self, delta: ChatDelta) -> list[dict[str, Any]]:
         """The chunks for one more delta: none, one, or the last two."""
@@ -108,7 +109,8 @@ class ChunkWriter:
             chunks.append(self._chunk({"reasoning_content": delta.reasoning}))
         if delta.tool_call is not None:
             self._has_calls = True
-            chunks.append(self._chunk({"tool_calls": [_tool_call(delta.tool_call)]}))
+            if (call := self._tool_call(delta.tool_call)) is not None:
+                chunks.append(self._chunk({"tool_calls": [call]}))
         if delta.finish_reason is not None:
             is_empty = not (self._has_content or self._has_calls)
             last = self._chunk({"content": ""} if is_empty else {}, delta.finish_reason)
@@ -117,6 +119,20 @@ class ChunkWriter:
                 head = self._head.fields("chat.completion.chunk")
                 chunks.append({**head, "choices": [], "usage": usage(delta.usage)})
         return chunks
+
+    def _tool_call(self, delta: ToolCallDelta) -> dict[str, Any] | None:
+        """A piece of a call: the keys in OpenAI's order, all in the first one. None for a piece that adds nothing."""
+        head = {"index": delta.index} if delta.id is None else {"index": delta.index, "id": delta.id}
+        if delta.name in self._head.custom:
+            self._inputs[delta.index] = InputText()
+        if delta.index in self._inputs:
+            told = self._inputs[delta.index].feed(delta.arguments)
+            if delta.id is None:
+                return {**head, "custom": {"input": told}} if told else None
+            return {**head, "type": "custom", "custom": {"name": delta.name, "input": told}}
+        if delta.id is None:
+            return {**head, "function": {"arguments": delta.arguments}}
+        return {**head, "type": "function", "function": {"name": delta.name, "arguments": delta.arguments}}
 
     def _release(self, text: str) -> str:
         if self._has_content:
@@ -145,10 +161,7 @@ def _with_extensions(
     return answer if decisions is None else {**answer, "decisions": decisions.fields()}
 
 
-def _tool_call(delta: ToolCallDelta) -> dict[str, Any]:
-    # The same keys in the same order in the first piece as OpenAI sends them; later pieces have only
-    # arguments.
-    if delta.id is None:
-        return {"index": delta.index, "function": {"arguments": delta.arguments}}
-    function = {"name": delta.name, "arguments": delta.arguments}
-    return {"index": delta.index, "id": delta.id, "type": "function", "function": function}
+def _whole_call(call: ToolCallResult, custom: frozenset[str]) -> dict[str, Any]:
+    if call.name in custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": input_of(call.arguments)}}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from server.api.request.custom import arguments_of
 from server.api.request.fields import invalid, missing, only, text
 from server.api.request.ignored import CALL, MESSAGE, PART, IgnoredParameters
 from server.errors import RequestError
@@ -219,9 +220,11 @@ def _part(part: Any, at: str) -> dict[str, Any]:
 def _call(call: Any, at: str) -> dict[str, Any]:
     if not isinstance(call, dict):
         raise invalid(at, "expected an object")
+    if call.get("type") == "custom":
+        return _custom_call(call, at)
     only(call, at, {"id", "type", "function", "index"})
     if call.get("type", "function") != "function":
-        raise invalid(f"{at}.type", f"{call['type']!r} is not supported; only 'function' is")
+        raise invalid(f"{at}.type", f"{call['type']!r} is not supported; only 'function' and 'custom' are")
     if call.get("function") is None:
         raise missing(f"{at}.function")
     return {
@@ -229,6 +232,16 @@ def _call(call: Any, at: str) -> dict[str, Any]:
         "type": "function",
         "function": _function(call["function"], f"{at}.function"),
     }
+
+
+def _custom_call(call: Mapping[str, Any], at: str) -> dict[str, Any]:
+    only(call, at, {"id", "type", "custom", "index"})
+    custom, place = call.get("custom"), f"{at}.custom"
+    if not isinstance(custom, dict):
+        raise invalid(place, "expected an object", code="invalid_type")
+    only(custom, place, {"name", "input"})
+    function = {"name": text(custom, "name", place), "arguments": arguments_of(text(custom, "input", place))}
+    return {"id": text(call, "id", at), "type": "function", "function": function}
 
 
 def _function(function: Any, at: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from server.api.chat.functions import read_functions
 from server.api.chat.messages import read_messages
 from server.api.chat.schemas import wants_thought
-from server.api.chat.tools import read_tool_choice, read_tools, strict_names
+from server.api.chat.tools import input_formats, read_tool_choice, read_tools, strict_names
 from server.api.request.ignored import IgnoredParameters
 from server.api.request.sampling import one_of, read_sampling
 from server.api.request.tools import Choice
@@ -48,6 +48,7 @@ def to_chat_request(
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
         thinks=wants_thought(wanted),
+        input_formats={name: form for name, form in input_formats(wanted.tools).items() if form is not None},
         strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )
 

@@ -17,6 +17,7 @@ from server.api.chat.answer import AnswerHead, ChunkWriter, completion
 from server.api.chat.functions import of_functions, with_function_call, with_function_call_deltas
 from server.api.chat.request import to_chat_request
 from server.api.chat.schemas import read_request
+from server.api.chat.tools import input_formats
 from server.api.http.body import read_object
 from server.api.http.connection import while_connected
 from server.api.http.sse import ChunkEvents, EventStream
@@ -52,7 +53,9 @@ class ChatEndpoint:
             ignored,
         )
         deltas = await _open(chat_request, model, is_obsolete=bool(wanted.functions))
-        head = AnswerHead(wanted.model, int(time.time()), model.fingerprint, ignored=ignored.warnings)
+        head = AnswerHead(
+            wanted.model, int(time.time()), model.fingerprint, ignored.warnings, frozenset(input_formats(wanted.tools))
+        )
         if wanted.stream:
             options = wanted.stream_options
             writer = ChunkWriter(head, include_usage=bool(options and options.include_usage))

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from server.api.request.fields import invalid, unknown
+from server.api.request.custom import read_custom, read_format
+from server.api.request.fields import invalid, only, unknown
 from server.api.request.ignored import HOSTED_TOOL, TOOL, IgnoredParameters
 from server.api.request.tools import Choice, named_choice, read_function, refuse_same_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from server.chat.request import InputFormat
+
 # Built into some families, switched on by naming them; they take no parameters.
 FAMILY_TOOLS = ({"type": "code_interpreter"}, {"type": "reasoning"})
 
+_KINDS = ("function", "custom")
 _MODES = ("none", "auto", "required")
 
 
@@ -41,6 +45,12 @@ def strict_names(tools: Sequence[Mapping[str, Any]] | None) -> frozenset[str]:
     return frozenset(function["name"] for function in functions if function.get("strict") is True)
 
 
+def input_formats(tools: Sequence[Mapping[str, Any]] | None) -> dict[str, InputFormat | None]:
+    """The custom tools by name, with what their input must look like; call `read_tools` first."""
+    custom = {i: tool["custom"] for i, tool in enumerate(tools or ()) if tool.get("type") == "custom"}
+    return {tool["name"]: read_format(tool, f"tools[{i}].custom") for i, tool in custom.items()}
+
+
 def read_tool_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Mapping[str, Any]]) -> Choice:
     """The choice; None is "auto" with tools and "none" without.
 
@@ -58,8 +68,10 @@ def read_tool_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Map
     kind = choice.get("type")
     if kind == "allowed_tools":
         return _allowed_tools(choice.get("allowed_tools"), tools)
-    if kind != "function":
-        raise invalid("tool_choice", f"the type {kind!r} is not supported; only 'function' and 'allowed_tools' are")
+    if kind not in _KINDS:
+        raise invalid(
+            "tool_choice", f"the type {kind!r} is not supported; only 'function', 'custom' and 'allowed_tools' are"
+        )
     return Choice(named_choice(_name_in(choice), tools, "tool_choice"))
 
 
@@ -80,27 +92,37 @@ def _allowed_tools(allowed: Any, tools: Sequence[Mapping[str, Any]]) -> Choice:
 
 
 def _allowed_name(entry: Any, tools: Sequence[Mapping[str, Any]], at: str) -> str:
-    if not isinstance(entry, dict) or entry.get("type") != "function":
-        raise invalid(at, "expected an object of the type 'function'")
-    name: str = named_choice(_name_in(entry), tools, f"{at}.function.name")["function"]["name"]
+    if not isinstance(entry, dict) or entry.get("type") not in _KINDS:
+        raise invalid(at, "expected an object of the type 'function' or 'custom'")
+    name: str = named_choice(_name_in(entry), tools, f"{at}.{entry['type']}.name")["function"]["name"]
     return name
 
 
 def _name_in(holder: Mapping[str, Any]) -> Any:
-    function = holder.get("function")
-    return function.get("name") if isinstance(function, dict) else None
+    named = holder.get(holder["type"])
+    return named.get("name") if isinstance(named, dict) else None
+
+
+def _custom(tool: Mapping[str, Any], at: str, ignored: IgnoredParameters) -> dict[str, Any]:
+    only(tool, at, {"type", "custom"})
+    custom = tool.get("custom")
+    if not isinstance(custom, dict):
+        raise invalid(f"{at}.custom", "expected an object", code="invalid_type")
+    return {"type": "function", "function": read_custom(custom, f"{at}.custom", ignored)}
 
 
 def _tool(tool: Mapping[str, Any], at: str, ignored: IgnoredParameters) -> dict[str, Any] | None:
     if tool in FAMILY_TOOLS:
         return dict(tool)
     kind = tool.get("type")
+    if kind == "custom":
+        return _custom(ignored.without(tool, at, TOOL), at, ignored)
     if isinstance(kind, str) and HOSTED_TOOL.fullmatch(kind):
         ignored.add(at, f"tools of the type {kind!r} are run by a cloud; offer a function to do it yourself")
         return None
     tool = ignored.without(tool, at, TOOL)
     if tool.get("type") != "function":
-        raise invalid(f"{at}.type", f"{tool.get('type')!r} is not supported; only 'function' is")
+        raise invalid(f"{at}.type", f"{tool.get('type')!r} is not supported; only 'function' and 'custom' are")
     function = tool.get("function")
     if not isinstance(function, dict):
         raise invalid(f"{at}.function", "expected an object", code="invalid_type")

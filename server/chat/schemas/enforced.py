@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
+from chat_templates.lark.regular import LarkError, regular
 from chat_templates.schema.enforcement import (
     Enforcement,
     Unenforceable,
@@ -18,11 +20,13 @@ from chat_templates.schema.enforcement import (
     enforce_arguments,
 )
 from chat_templates.schema.limits import SchemaLimitError
+from server.chat.request import InputFormat
 from server.chat.schemas.warning import SchemaWarning
 from server.errors import RequestError
 
 # MCP servers are known to send 100 KB of tool schemas; descriptions count here, and in no grammar.
 MAX_SCHEMA_CHARS = 1024 * 1024
+NO_FORMATS: Mapping[str, InputFormat] = MappingProxyType({})
 RESPONSE_PATH = "response_format.json_schema.schema"
 
 
@@ -116,8 +120,11 @@ def enforce_request(
     tool_choice: str | Mapping[str, Any],
     response_format: Mapping[str, Any] | None,
     strict_tools: Collection[str],
+    input_formats: Mapping[str, InputFormat] = NO_FORMATS,
 ) -> EnforcedSchemas:
     """How a request's schemas are enforced; those of tools that cannot be called are not looked at.
+
+    `input_formats` are of custom tools by their names: what their string must match.
 
     Raises `RequestError` for schemas beyond the limits, and for strict ones that cannot be enforced.
     """
@@ -126,8 +133,36 @@ def enforce_request(
         function = tool.get("function")
         if function is not None and _is_callable(function["name"], tool_choice):
             name, path = function["name"], f"tools[{i}].function.parameters"
-            enforced[name] = _enforced(name, path, name in strict_tools, function.get("parameters") or {})
+            if name in input_formats:
+                enforced[name] = _with_format(name, function["parameters"], input_formats[name])
+            else:
+                enforced[name] = _enforced(name, path, name in strict_tools, function.get("parameters") or {})
     return EnforcedSchemas(enforced, _response(response_format))
+
+
+def _with_format(tool: str, parameters: Mapping[str, Any], form: InputFormat) -> EnforcedSchema:
+    """The schema of a custom tool's only string, held to its format. Raises `RequestError` if it cannot be."""
+    try:
+        expression = regular(form.definition) if form.syntax == "lark" else form.definition
+    except LarkError as error:
+        raise _refused_format(tool, form, str(error)) from error
+    name, string = next(iter(parameters["properties"].items()))
+    schema = {**parameters, "properties": {name: {**string, "pattern": f"^(?:{expression})$"}}}
+    try:
+        enforcement = enforce_arguments(schema)
+    except SchemaLimitError as error:
+        raise _refused_format(tool, form, error.reason) from error
+    if enforcement.faults:
+        raise _refused_format(tool, form, enforcement.faults[0].reason)
+    return EnforcedSchema(tool, form.place, True, enforcement)
+
+
+def _refused_format(tool: str, form: InputFormat, reason: str) -> RequestError:
+    return RequestError(
+        f"The format of the custom tool {tool!r} cannot be enforced: {reason}",
+        param=form.place,
+        code="invalid_custom_tool_format",
+    )
 
 
 def _is_callable(name: str, tool_choice: str | Mapping[str, Any]) -> bool:

@@ -185,10 +185,10 @@ async def test_an_unknown_model_is_not_found(openai):
             "tool_choice.allowed_tools.tools[1].function.name",
             "invalid_value",
         ),
-        (allowed(tools=[{"type": "custom"}]), "tool_choice.allowed_tools.tools[0]", "invalid_value"),
+        (allowed(tools=[{"type": "custom"}]), "tool_choice.allowed_tools.tools[0].custom.name", "invalid_value"),
         ({"tools": [WEATHER], "tool_choice": {"type": "custom"}}, "tool_choice", "invalid_value"),
         ({"tools": [WEATHER, WEATHER]}, "tools[1].function.name", "invalid_value"),
-        ({"tools": [{"type": "custom"}]}, "tools[0].type", "invalid_value"),
+        ({"tools": [{"type": "custom"}]}, "tools[0].custom", "invalid_type"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "invalid_value"),
         (
             {"tools": [{"type": "function", "function": {"name": "a", "parameters": []}}]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from fake_runner import FakeRunner
 
 from chat_templates import get_family
 from server.chat.answer.stream import fold
-from server.chat.request import ChatRequest
+from server.chat.request import ChatRequest, InputFormat
 from server.chat.schemas.enforced import MAX_SCHEMA_CHARS, enforce_request
 from server.chat.schemas.unenforced import Unenforced
 from server.chat.schemas.warning import SchemaWarning
@@ -239,3 +240,28 @@ async def test_a_limit_met_while_generating_ends_that_request_alone(service):
     assert caught.value.status == 400
     assert (await other).tool_calls
     assert (await answer(service, request([GOOD]))).tool_calls
+
+
+CUSTOM = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+
+
+def custom(syntax, definition):
+    tool = {"type": "function", "function": {"name": "run", "parameters": CUSTOM}}
+    return enforce_request([tool], "auto", None, (), {"run": InputFormat(syntax, definition, "tools[0].format")})
+
+
+@pytest.mark.parametrize(("syntax", "definition"), [("regex", "[a-c]+"), ("lark", 'start: ("a".."c")+')])
+def test_a_custom_tools_string_is_held_to_its_format(syntax, definition):
+    enforced = custom(syntax, definition).in_grammar([{"function": {"name": "run", "parameters": CUSTOM}}])
+    pattern = enforced[0]["function"]["parameters"]["properties"]["input"]["pattern"]
+    assert re.fullmatch(pattern, "abc")
+    assert not re.fullmatch(pattern, "abd")
+
+
+@pytest.mark.parametrize(
+    ("syntax", "definition"), [("regex", "(?=a)b"), ("regex", "a" * 5000), ("lark", "start: x"), ("lark", "???")]
+)
+def test_a_format_that_cannot_be_enforced_is_refused_at_its_place(syntax, definition):
+    with pytest.raises(RequestError) as caught:
+        custom(syntax, definition)
+    assert (caught.value.param, caught.value.code) == ("tools[0].format", "invalid_custom_tool_format")
