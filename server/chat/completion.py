@@ -22,7 +22,8 @@ from server.errors import ContextLengthError, RequestError
 class CompletionRequest:
     """One prompt to continue: text, or token ids that are taken as they are.
 
-    `echo` puts the prompt's text in front of the answer. `param` is the prompt's place in the client's request.
+    `echo` puts the prompt's text in front of the answer. `n_others` is how many runners-up of each token are told with
+    it, None tells no tokens. `param` is the prompt's place in the client's request.
     """
 
     prompt: str | tuple[int, ...]
@@ -32,6 +33,7 @@ class CompletionRequest:
     echo: bool = False
     param: str = "prompt"
     terms: ServiceTerms = field(default_factory=ServiceTerms)
+    n_others: int | None = None
 
 
 class Completion(Protocol):
@@ -58,7 +60,12 @@ class CompletionService:
         tokens = await asyncio.to_thread(self._tokens, request)
         generation = self._engine.submit(
             GenerationRequest(
-                tokens, request.sampling, max_tokens=request.max_tokens, stop=request.stop, terms=request.terms
+                tokens,
+                request.sampling,
+                max_tokens=request.max_tokens,
+                stop=request.stop,
+                terms=request.terms,
+                n_others=request.n_others,
             )
         )
         return CompletionStream(generation, self._text(request) if request.echo else "")

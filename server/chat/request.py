@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from server.chat.decisions.report import Decisions
 from server.chat.source import Source
-from server.engine.types import GenerationUsage, SamplingParams, ServiceTerms
+from server.engine.types import GenerationUsage, SamplingParams, ServiceTerms, TokenChoice
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -29,6 +29,17 @@ class InputFormat:
 
 
 @dataclass(frozen=True, slots=True)
+class Logprobs:
+    """A wish for an answer's tokens, each with `n_others` that were not chosen.
+
+    Their probabilities are those under the grammar's mask, from which tokens are chosen, or without it (`is_free`).
+    """
+
+    n_others: int = 0
+    is_free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One chat turn to answer, already validated in form. JSON values as the client sent them (OpenAI's shapes).
 
@@ -41,7 +52,7 @@ class ChatRequest:
     of the model's chat template; without `thinks` those that keep it from thinking are among them, if it has any.
     `wants_decisions`: how sure each decision was is told with the answer. Under `auto`, a call less sure than
     `min_confidence` is not made: the answer goes on in words. `input_formats` are those of custom tools by their names,
-    which are among `tools` as functions with one string.
+    which are among `tools` as functions with one string. With `logprobs` the answer's tokens are told.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -61,6 +72,7 @@ class ChatRequest:
     wants_decisions: bool = False
     min_confidence: float | None = None
     input_formats: Mapping[str, InputFormat] = field(default_factory=dict)
+    logprobs: Logprobs | None = None
 
 
 class ChatAnswer(Source["ChatDelta"], Protocol):
@@ -102,6 +114,9 @@ class ToolCallDelta:
 class ChatDelta:
     """A piece of an answer: exactly one of content, reasoning and tool_call, or the end.
 
+    `tokens` are those that the model wrote since the last delta, if the request wants them: those of markers and of
+    calls too. Of what was refused, and of forced further calls' openings, nothing is told.
+
     The end has finish_reason and usage, `warnings` about what the answer is not, or was kept from being, and the
     `decisions` if the request wants them.
     """
@@ -113,6 +128,7 @@ class ChatDelta:
     usage: GenerationUsage | None = None
     warnings: tuple[AnswerWarning, ...] = ()
     decisions: Decisions | None = None
+    tokens: tuple[TokenChoice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +151,4 @@ class ChatResult:
     usage: GenerationUsage
     warnings: tuple[AnswerWarning, ...] = ()
     decisions: Decisions | None = None
+    tokens: tuple[TokenChoice, ...] = ()

@@ -130,6 +130,7 @@ class ChatService:
             guards=continuation.guards(_guard(request) if self.rules.ends_loops else None),
             continuation=continuation,
             record=self._record(request, tool_set),
+            tells_tokens=request.logprobs is not None,
         )
 
     @property
@@ -174,7 +175,8 @@ class ChatService:
             decision=self._decision(request, tool_set),
             n_prefix=beginning.n_tokens(tokens),
             terms=request.terms,
-            n_others=N_OTHERS if _is_recorded(request) else None,
+            n_others=_n_others(request),
+            weighs_mask=request.logprobs is None or not request.logprobs.is_free,
         )
         return generation_request, tool_set
 
@@ -203,6 +205,11 @@ class ChatService:
             return None
         commitment = self._tool_sets.commitment(request, tool_set) if bias > 0 else None
         return self._decision_tokens.decision(self._family.call_beginnings(tools), bias, commitment)
+
+
+def _n_others(request: ChatRequest) -> int | None:
+    wanted = [] if request.logprobs is None else [request.logprobs.n_others]
+    return max([*wanted, *([N_OTHERS] if _is_recorded(request) else [])], default=None)
 
 
 def _is_recorded(request: ChatRequest) -> bool:

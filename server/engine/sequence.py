@@ -51,6 +51,7 @@ class Sequence:
         "_logprobs",
         "_vocabulary",
         "_weighed",
+        "_weighs_mask",
         "constraint",
         "deadline",
         "decision",
@@ -98,6 +99,7 @@ class Sequence:
         self.sampler = Sampler(request.sampling, self.tokens)
         self.decision = OpenDecision(request.decision)
         self._logprobs = None if request.n_others is None else Logprobs(request.n_others, vocabulary.eog)
+        self._weighs_mask = request.weighs_mask
         self._weighed: Weighed | None = None
         self._choices: list[TokenChoice] = []
         self.detokenizer = Detokenizer(request.stop)
@@ -197,7 +199,8 @@ class Sequence:
         if self._logprobs is None:
             return
         before, beginnings = self._weighed, self.decision.beginnings
-        self._weighed = self._logprobs.weigh(row, constraint, token, beginnings)
+        mask = constraint if self._weighs_mask else None
+        self._weighed = self._logprobs.weigh(row, mask, token, beginnings)
         if before is not None:
             self._weighed = replace(self._weighed, call=before.call)
 

@@ -51,8 +51,9 @@ class GenerationRequest:
     """One sequence to generate. `max_tokens` None means as many as the context holds.
 
     `n_others` is how many runners-up of each token are told with it in `GenerationChunk.choices`; None tells nothing
-    of tokens. The first `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept
-    longest, and beyond the process.
+    of tokens. They are weighed under the grammar's mask or, without `weighs_mask`, among all tokens. The first
+    `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept longest, and beyond
+    the process.
     """
 
     tokens: tuple[int, ...]
@@ -64,6 +65,7 @@ class GenerationRequest:
     n_prefix: int = 0
     terms: ServiceTerms = ServiceTerms()
     n_others: int | None = None
+    weighs_mask: bool = True
 
 
 class FinishReason(StrEnum):

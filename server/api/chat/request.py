@@ -14,7 +14,7 @@ from server.api.chat.tools import input_formats, read_tool_choice, read_tools, s
 from server.api.request.ignored import IgnoredParameters
 from server.api.request.sampling import one_of, read_sampling
 from server.api.request.tools import Choice
-from server.chat.request import ChatRequest
+from server.chat.request import ChatRequest, Logprobs
 from server.engine.types import ServiceTerms
 from server.errors import RequestError
 
@@ -48,6 +48,7 @@ def to_chat_request(
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
         thinks=wants_thought(wanted),
+        logprobs=_logprobs(wanted),
         input_formats={name: form for name, form in input_formats(wanted.tools).items() if form is not None},
         strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )
@@ -67,6 +68,10 @@ def _tools(wanted: ChatCompletionRequest, ignored: IgnoredParameters) -> tuple[t
         )
     tools = read_tools(wanted.tools, ignored)
     return tools, read_tool_choice(wanted.tool_choice, tools)
+
+
+def _logprobs(wanted: ChatCompletionRequest) -> Logprobs | None:
+    return Logprobs(wanted.top_logprobs or 0, is_free=wanted.logprobs_mode == "raw") if wanted.logprobs else None
 
 
 def _min_confidence(wanted: ChatCompletionRequest, choice: Choice) -> float | None:

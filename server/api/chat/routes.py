@@ -7,13 +7,16 @@ the first byte of an answer, and a client that leaves stops its generation.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request  # at run time: FastAPI reads the annotations
 from starlette.responses import JSONResponse, Response
 
-from server.api.chat.answer import AnswerHead, ChunkWriter, completion
+from server.api.answer.head import AnswerHead
+from server.api.answer.merge import Merge
+from server.api.chat.answer import ChunkWriter, completion
 from server.api.chat.functions import of_functions, with_function_call, with_function_call_deltas
 from server.api.chat.request import to_chat_request
 from server.api.chat.schemas import read_request
@@ -27,10 +30,10 @@ from server.chat.answer.stream import fold
 from server.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from server.api.state import ServedModel, ServingState
-    from server.chat.request import ChatAnswer, ChatDelta, ChatRequest
+    from server.chat.request import ChatAnswer, ChatDelta, ChatRequest, ChatResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +55,52 @@ class ChatEndpoint:
             read_terms(request, timeout_s=wanted.timeout, cache_key=wanted.prompt_cache_key),
             ignored,
         )
-        deltas = await _open(chat_request, model, is_obsolete=bool(wanted.functions))
+        deltas = await _open(chat_request, wanted.n or 1, model, is_obsolete=bool(wanted.functions))
         head = AnswerHead(
             wanted.model, int(time.time()), model.fingerprint, ignored.warnings, frozenset(input_formats(wanted.tools))
         )
+        n_top = (wanted.top_logprobs or 0) if wanted.logprobs else None
         if wanted.stream:
             options = wanted.stream_options
-            writer = ChunkWriter(head, include_usage=bool(options and options.include_usage))
+            include_usage = bool(options and options.include_usage)
+            writer = ChunkWriter(head, include_usage=include_usage, n=wanted.n or 1, n_top=n_top)
             events = ChunkEvents(_obsolete(writer) if wanted.functions else writer.write)
             return EventStream(deltas, events, ping_interval_s=self.ping_interval_s)
-        whole = completion(head, await while_connected(fold(deltas), deltas, request))
+        whole = completion(head, await while_connected(_fold(deltas), deltas, request), n_top=n_top)
         return JSONResponse(with_function_call(whole) if wanted.functions else whole)
 
 
-async def _open(request: ChatRequest, model: ServedModel, *, is_obsolete: bool) -> ChatAnswer:
-    try:
-        return await model.chat.open(request)
-    except RequestError as error:
-        raise of_functions(error) if is_obsolete else error from None
+async def _open(request: ChatRequest, n: int, model: ServedModel, *, is_obsolete: bool) -> Merge[ChatDelta]:
+    """`n` answers to one request: all of them are admitted, or none."""
+    sampling = request.sampling
+    opened: list[ChatAnswer] = []
+    async with AsyncExitStack() as unless_all:
+        for k in range(n):
+            # The same seed n times would be the same answer n times.
+            seed = None if sampling.seed is None else (sampling.seed + k) % 2**64
+            each = replace(request, sampling=replace(sampling, seed=seed))
+            try:
+                answer = await model.chat.open(each)
+            except RequestError as error:
+                raise of_functions(error) if is_obsolete else error from None
+            unless_all.push_async_callback(answer.aclose)
+            opened.append(answer)
+        unless_all.pop_all()
+    return Merge(opened)
 
 
-def _obsolete(writer: ChunkWriter) -> Callable[[ChatDelta], list[dict[str, Any]]]:
-    return lambda delta: [with_function_call_deltas(chunk) for chunk in writer.write(delta)]
+async def _fold(numbered: Merge[ChatDelta]) -> list[ChatResult]:
+    """The whole answers, in order. Raises what any of them raises."""
+    deltas: dict[int, list[ChatDelta]] = {}
+    async for i, delta in numbered:
+        deltas.setdefault(i, []).append(delta)
+    return [await fold(_each(deltas[i])) for i in sorted(deltas)]
+
+
+async def _each(deltas: Sequence[ChatDelta]) -> AsyncIterator[ChatDelta]:
+    for delta in deltas:
+        yield delta
+
+
+def _obsolete(writer: ChunkWriter) -> Callable[[tuple[int, ChatDelta]], list[dict[str, Any]]]:
+    return lambda numbered: [with_function_call_deltas(chunk) for chunk in writer.write(numbered)]

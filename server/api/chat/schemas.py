@@ -37,9 +37,6 @@ IGNORED = frozenset({"user", "safety_identifier", "metadata", "store", "service_
 # Null always asks for nothing.
 UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
     {
-        "n": ((1,), "send the request n times: the prompt is shared"),
-        "logprobs": ((False,), "token probabilities are not returned"),
-        "top_logprobs": ((0,), "token probabilities are not returned"),
         "modalities": ((["text"],), "only text is generated"),
         "audio": ((), "only text is generated"),
         "moderation": ((), "moderate in front of this server"),
@@ -65,6 +62,9 @@ UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
 )
 
 
+MAX_N = 8  # answers to one request
+
+
 class JsonSchema(Shape):
     """A named schema; with `strict` it is refused if it cannot be enforced, else the answer warns."""
 
@@ -85,7 +85,8 @@ class ChatCompletionRequest(SampledRequest):
     """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools.
 
     `call_bias` is this server's own: positive makes calls likelier, negative less so. So are `decisions`, which has the
-    answer tell how sure its decisions were, and `min_confidence`, below which a call is not made. Under a
+    answer tell how sure its decisions were, and `min_confidence`, below which a call is not made. `logprobs_mode` is
+    vLLM's: "processed" probabilities are those under the grammar's mask (the default), "raw" ones without it. Under a
     `prompt_cache_key` the whole prompt is kept for the conversation's next turn, in memory for longer than others and
     on disk. `chat_template_kwargs` are variables of the model's template. A `reasoning_effort` of "none" keeps models
     from thinking that can be kept from it, and so do OpenRouter's `reasoning`, Z.ai's `thinking` and DashScope's
@@ -96,6 +97,10 @@ class ChatCompletionRequest(SampledRequest):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_N)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logprobs_mode: Literal["processed", "raw"] | None = None
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
     decisions: bool | None = None
     min_confidence: Probability | None = None
@@ -133,8 +138,17 @@ def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = No
             param="response_format.json_schema",
             code="invalid_value",
         )
+    _check_logprobs(request)
+    if (request.n or 1) > 1 and request.decisions:
+        raise RequestError("decisions are told of one answer; send n 1.", param="decisions", code="invalid_value")
     _note_efforts(request, ignored)
     return request
+
+
+def _check_logprobs(request: ChatCompletionRequest) -> None:
+    for name in ("top_logprobs", "logprobs_mode"):
+        if getattr(request, name) and not request.logprobs:
+            raise RequestError(f"{name} is only allowed with logprobs: true.", param=name, code="invalid_value")
 
 
 def wants_thought(request: ChatCompletionRequest) -> bool:

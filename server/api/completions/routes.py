@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request  # at run time: FastAPI reads the annotations
 from starlette.responses import JSONResponse, Response
 
-from server.api.chat.answer import AnswerHead
-from server.api.completions.merge import Merge
+from server.api.answer.head import AnswerHead
+from server.api.answer.merge import Merge
 from server.api.completions.schemas import read_completion_request
 from server.api.completions.text_answer import TextChunkWriter, text_completion
 from server.api.http.body import read_object
@@ -55,9 +55,13 @@ class CompletionsEndpoint:
         n = wanted.n or 1
         if wanted.stream:
             include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
-            writer = TextChunkWriter(head, n=n, n_answers=len(requests), include_usage=include_usage)
+            writer = TextChunkWriter(
+                head, n=n, n_answers=len(requests), include_usage=include_usage, n_top=wanted.logprobs
+            )
             return EventStream(pieces, ChunkEvents(writer.write), ping_interval_s=self.ping_interval_s)
-        return JSONResponse(await while_connected(text_completion(head, pieces, n=n), pieces, request))
+        return JSONResponse(
+            await while_connected(text_completion(head, pieces, n=n, n_top=wanted.logprobs), pieces, request)
+        )
 
 
 def to_completion_requests(wanted: CompletionRequestBody, n_vocab: int, terms: ServiceTerms) -> list[CompletionRequest]:
@@ -78,6 +82,7 @@ def to_completion_requests(wanted: CompletionRequestBody, n_vocab: int, terms: S
         stop=tuple(wanted.stop or ()),
         echo=bool(wanted.echo),
         terms=terms,
+        n_others=wanted.logprobs,
     )
     # The same seed n times would be the same answer n times.
     seeds = [None if sampling.seed is None else (sampling.seed + k) % 2**64 for k in range(n)]

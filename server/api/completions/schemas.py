@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 UNSUPPORTED_FOR_TEXT: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
     {
         "suffix": (("",), "only the end of a text is generated"),
-        "logprobs": ((), "token probabilities are not returned"),
     }
 )
 MAX_N = 8  # answers to one prompt
@@ -33,12 +32,19 @@ class CompletionRequestBody(SampledRequest):
     max_tokens: Annotated[int, Field(ge=1)] | None = 16
     n: Annotated[int, Field(ge=1, le=MAX_N)] | None = None
     best_of: int | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: bool | None = None
 
 
 def read_completion_request(body: Mapping[str, Any]) -> CompletionRequestBody:
     """The validated fields of a text completion's body. Raises `RequestError` as `validated` does."""
     request = validated_sampled(CompletionRequestBody, body, UNSUPPORTED_FOR_TEXT)
+    if request.echo and request.logprobs is not None:
+        raise RequestError(
+            "logprobs are told of generated tokens, not of the prompt's; leave echo out.",
+            param="logprobs",
+            code="unsupported_parameter",
+        )
     if request.best_of is not None and request.best_of != (request.n or 1):
         raise RequestError(
             f"best_of is {request.best_of} and n is {request.n or 1}; every answer is returned, so leave best_of out.",

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from server.api.chat.answer import AnswerHead, usage
-from server.engine.types import GenerationUsage
+from server.api.answer.head import AnswerHead, total_usage, usage
+from server.api.answer.logprobs import text_logprobs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Sequence
 
-    from server.engine.types import GenerationChunk
+    from server.engine.types import GenerationChunk, GenerationUsage, TokenChoice
 
 KIND = "text_completion"
 
@@ -21,19 +21,27 @@ KIND = "text_completion"
 class TextChunkWriter:
     """Turns the numbered pieces of all answers into chunks, in order."""
 
-    def __init__(self, head: AnswerHead, *, n: int, n_answers: int, include_usage: bool) -> None:
+    def __init__(
+        self, head: AnswerHead, *, n: int, n_answers: int, include_usage: bool, n_top: int | None = None
+    ) -> None:
         self._head = head
         self._n = n
         self._n_answers = n_answers
         self._include_usage = include_usage
+        self._n_top = n_top
+        self._tokens: dict[int, list[TokenChoice]] = {}
         self._counts: dict[int, GenerationUsage] = {}
 
     def write(self, numbered: tuple[int, GenerationChunk]) -> list[dict[str, Any]]:
         """The chunks for one more piece: none, one, or the last two."""
         i, piece = numbered
         chunks = []
+        tokens = self._tokens.setdefault(i, [])
+        tokens += piece.choices
         if piece.text or piece.finish_reason is not None:
-            chunk = {**self._head.fields(KIND), "choices": [_choice(i, piece.text, piece.finish_reason)]}
+            choice = _choice(i, piece.text, piece.finish_reason, tokens, self._n_top)
+            self._tokens[i] = []
+            chunk = {**self._head.fields(KIND), "choices": [choice]}
             chunks.append({**chunk, "usage": None} if self._include_usage else chunk)
         if piece.usage is not None:
             self._counts[i] = piece.usage
@@ -45,32 +53,25 @@ class TextChunkWriter:
 
 
 async def text_completion(
-    head: AnswerHead, pieces: AsyncIterator[tuple[int, GenerationChunk]], *, n: int
+    head: AnswerHead, pieces: AsyncIterator[tuple[int, GenerationChunk]], *, n: int, n_top: int | None = None
 ) -> dict[str, Any]:
     """The `text_completion` of exhausted pieces. Raises what they raise."""
     texts: dict[int, list[str]] = {}
+    tokens: dict[int, list[TokenChoice]] = {}
     reasons: dict[int, str] = {}
     counts: dict[int, GenerationUsage] = {}
     async for i, piece in pieces:
         texts.setdefault(i, []).append(piece.text)
+        tokens.setdefault(i, []).extend(piece.choices)
         if piece.finish_reason is not None:
             assert piece.usage is not None, "the end has the usage"
             reasons[i], counts[i] = piece.finish_reason, piece.usage
-    choices = [_choice(i, "".join(texts[i]), reasons[i]) for i in sorted(reasons)]
+    choices = [_choice(i, "".join(texts[i]), reasons[i], tokens[i], n_top) for i in sorted(reasons)]
     return {**head.fields(KIND), "choices": choices, "usage": usage(total_usage(counts, n))}
 
 
-def total_usage(counts: Mapping[int, GenerationUsage], n: int) -> GenerationUsage:
-    """The counts of all answers together; a prompt that was answered `n` times counts once, as at OpenAI."""
-    prompts = [count for i, count in counts.items() if i % n == 0]
-    return GenerationUsage(
-        prompt=sum(count.prompt for count in prompts),
-        cached=sum(count.cached for count in prompts),
-        completion=sum(count.completion for count in counts.values()),
-        forced=sum(count.forced for count in counts.values()),
-        decode_steps=sum(count.decode_steps for count in counts.values()),
-    )
-
-
-def _choice(i: int, text: str, finish_reason: str | None) -> dict[str, Any]:
-    return {"index": i, "text": text, "logprobs": None, "finish_reason": finish_reason}
+def _choice(
+    i: int, text: str, finish_reason: str | None, tokens: Sequence[TokenChoice], n_top: int | None
+) -> dict[str, Any]:
+    logprobs = None if n_top is None else text_logprobs(tokens, n_top)
+    return {"index": i, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}

@@ -10,6 +10,7 @@ import secrets
 import string
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from typing import Self
 
 from chat_templates import (
@@ -31,7 +32,7 @@ from server.chat.request import AnswerWarning, ChatDelta, ChatFinishReason, Chat
 from server.chat.schemas.enforced import EnforcedSchemas
 from server.chat.schemas.unenforced import Unenforced
 from server.engine.generation import Generation
-from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
+from server.engine.types import FinishReason, GenerationChunk, GenerationUsage, TokenChoice
 
 _LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
@@ -52,6 +53,7 @@ class ChatStream:
         guards: Sequence[Guard],
         continuation: Continuation | None,
         record: Record | None = None,
+        tells_tokens: bool = False,
     ) -> None:
         self._generation = generation
         self._n_prompt = generation.n_prompt
@@ -60,6 +62,8 @@ class ChatStream:
         self._text = ""  # the answer's, as the model wrote it, and of it what stands: whole calls that were told
         self._stands = ""
         self._record = record
+        self._tells_tokens = tells_tokens
+        self._tokens: list[TokenChoice] = []  # not told yet
         self._decisions: Decisions | None = None
         self._index = 0  # of the latest call
         self._made: dict[int, list[str]] = {}  # by index, the name and the pieces of the arguments
@@ -87,7 +91,11 @@ class ChatStream:
             if self._is_over:
                 raise StopAsyncIteration
             await self._read(await anext(self._generation))
-        return self._ready.popleft()
+        delta = self._ready.popleft()
+        if self._tokens:
+            delta = replace(delta, tokens=tuple(self._tokens))
+            self._tokens.clear()
+        return delta
 
     async def aclose(self) -> None:
         """Abort the generation if it is still running. May be called again."""
@@ -95,6 +103,8 @@ class ChatStream:
 
     async def _read(self, chunk: GenerationChunk) -> None:
         self._text += chunk.text
+        if self._tells_tokens:
+            self._tokens += chunk.choices
         if self._record is not None:
             self._record.add(chunk)
         events = self._parser.feed(chunk.text)
@@ -164,6 +174,7 @@ class ChatStream:
     async def _go_on(self, refused: Refusal, chunk: GenerationChunk) -> None:
         """Go on in place of what was refused, or end the answer with the calls that were not."""
         await self._generation.aclose()
+        self._tokens.clear()
         await self._decide(is_cut=True)
         if self._decisions is not None and not isinstance(refused, NoAnswer | UnaskedCall):
             self._decisions = self._decisions.withheld(self._index, refused.fields()["type"])
@@ -268,10 +279,12 @@ async def fold(deltas: AsyncIterator[ChatDelta]) -> ChatResult:
     content: list[str] = []
     reasoning: list[str] = []
     calls: dict[int, list[ToolCallDelta]] = {}
+    tokens: list[TokenChoice] = []
     end: ChatDelta | None = None
     async for delta in deltas:
         content.append(delta.content or "")
         reasoning.append(delta.reasoning or "")
+        tokens += delta.tokens
         if delta.tool_call is not None:
             calls.setdefault(delta.tool_call.index, []).append(delta.tool_call)
         if delta.finish_reason is not None:
@@ -288,6 +301,7 @@ async def fold(deltas: AsyncIterator[ChatDelta]) -> ChatResult:
         usage=end.usage,
         warnings=end.warnings,
         decisions=end.decisions,
+        tokens=tuple(tokens),
     )
 
 

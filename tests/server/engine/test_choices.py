@@ -109,3 +109,13 @@ def test_an_end_that_the_model_prefers_to_what_is_allowed_is_told_as_the_end():
     assert choices[-1].piece == b""
     y = next(math.exp(other.logprob) for other in choices[-1].others if other.piece == b"y")
     assert math.exp(choices[-1].logprob) == pytest.approx(1.0 - y, abs=1e-5)
+
+
+def test_without_the_mask_the_same_tokens_are_weighed_among_all():
+    lark = "start: /[a-e]{8}/"
+    ((masked_text, masked),) = run(request(lark))
+    ((text, free),) = run(request(lark, weighs_mask=False))
+    assert text == masked_text
+    chosen = [(one, other) for one, other in zip(free, masked, strict=True) if not one.is_forced]
+    assert all(one.logprob < other.logprob for one, other in chosen)
+    assert any(other.piece not in {bytes([c]) for c in b"abcde"} for one, _ in chosen for other in one.others)

@@ -71,10 +71,9 @@ async def test_an_unknown_model_is_not_found(openai):
 @pytest.mark.parametrize(
     ("fields", "param", "code"),
     [
-        ({"n": 2}, "n", "unsupported_parameter"),
-        ({"n": True}, "n", "unsupported_parameter"),
-        ({"logprobs": True}, "logprobs", "unsupported_parameter"),
-        ({"top_logprobs": 3}, "top_logprobs", "unsupported_parameter"),
+        ({"n": True}, "n", "invalid_type"),
+        ({"logprobs": 1}, "logprobs", "invalid_type"),
+        ({"top_logprobs": 3}, "top_logprobs", "invalid_value"),
         ({"min_confidence": 1.5}, "min_confidence", "invalid_value"),
         ({"min_confidence": 0.5, "tools": [WEATHER], "tool_choice": "required"}, "min_confidence", "invalid_value"),
         ({"decisions": "yes"}, "decisions", "invalid_type"),

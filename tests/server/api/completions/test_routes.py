@@ -10,9 +10,9 @@ import pytest
 from openai.types import Completion
 from scripted_chat import PIECES, USAGE
 
-from server.api.completions.merge import Merge
+from server.api.answer.merge import Merge
 from server.chat.completion import CompletionRequest
-from server.engine.types import SamplingParams
+from server.engine.types import Alternative, FinishReason, GenerationChunk, SamplingParams, TokenChoice
 from server.errors import ContextLengthError, EngineError, OverloadedError
 
 
@@ -125,7 +125,8 @@ async def test_usage_is_streamed_only_when_asked_for(complete):
         ({"n": 0}, "n", "invalid_value"),
         ({"best_of": 3}, "best_of", "unsupported_parameter"),
         ({"suffix": "the end"}, "suffix", "unsupported_parameter"),
-        ({"logprobs": 0}, "logprobs", "unsupported_parameter"),
+        ({"logprobs": 6}, "logprobs", "invalid_value"),
+        ({"logprobs": 1, "echo": True}, "logprobs", "unsupported_parameter"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
         ({"messages": []}, "messages", "unknown_parameter"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
@@ -202,3 +203,21 @@ async def test_a_merge_tells_each_source_in_its_order_and_waits_for_none():
     merged = Merge([slow(), fast()])
     assert [piece async for piece in merged] == [(1, "a"), (1, "b"), (0, "late")]
     await merged.aclose()
+
+
+async def test_tokens_are_told_with_their_places(completion, openai):
+    first = TokenChoice(0, b"once ", -0.5, (Alternative(b"Once", -1.0),))
+    completion.script = (
+        GenerationChunk("once ", choices=(first,)),
+        GenerationChunk("", choices=(TokenChoice(5, b"upon", is_forced=True),)),
+        GenerationChunk("upon", FinishReason.STOP, USAGE, (TokenChoice(9, b"", -0.1, is_end=True),)),
+    )
+    answer = await openai.completions.create(model="tiny", prompt="a", logprobs=2)
+    told = answer.choices[0].logprobs
+    assert (told.tokens, told.token_logprobs, told.text_offset) == (["once ", "upon"], [-0.5, 0.0], [0, 5])
+    assert told.top_logprobs == [{"once ": -0.5, "Once": -1.0}, {"upon": 0.0}]
+    assert completion.requests[0].n_others == 2
+
+    stream = await openai.completions.create(model="tiny", prompt="a", logprobs=2, stream=True)
+    streamed = [token async for chunk in stream for token in chunk.choices[0].logprobs.tokens]
+    assert streamed == told.tokens

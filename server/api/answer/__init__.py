@@ -1,0 +1,1 @@
+"""What the answers of OpenAI's completions share: heads, usage, tokens, and several answers in one."""
