@@ -10,6 +10,8 @@ from server.api.chat.routes import ChatEndpoint
 from server.api.chat.schemas import ChatCompletionRequest
 from server.api.completions.routes import CompletionsEndpoint
 from server.api.completions.schemas import CompletionRequestBody
+from server.api.embeddings.routes import EmbeddingsEndpoint
+from server.api.embeddings.schemas import EmbeddingRequest
 from server.api.http.auth import ApiKeyMiddleware
 from server.api.http.errors import install_error_handlers
 from server.api.http.tracing import TracingMiddleware
@@ -55,6 +57,8 @@ def create_app(
     )
     text = CompletionsEndpoint(state, max_body_bytes, ping_interval_s)
     app.add_api_route("/v1/completions", text.__call__, methods=["POST"], openapi_extra=_body(CompletionRequestBody))
+    embeddings = EmbeddingsEndpoint(state, max_body_bytes)
+    app.add_api_route("/v1/embeddings", embeddings.__call__, methods=["POST"], openapi_extra=_body(EmbeddingRequest))
     return app
 
 

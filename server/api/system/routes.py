@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ROUTES = {
     "POST /v1/chat/completions": "OpenAI's chat completions, streamed or not",
     "POST /v1/completions": "OpenAI's text completions, streamed or not",
+    "POST /v1/embeddings": "OpenAI's embeddings, of models that give them",
     "GET /v1/models": "the model and its names",
     "GET /health": "200 when ready, 503 while loading or draining, or after a failure",
     "GET /metrics": "Prometheus metrics",
