@@ -13,6 +13,9 @@ from server.api.completions.schemas import CompletionRequestBody
 from server.api.http.auth import ApiKeyMiddleware
 from server.api.http.errors import install_error_handlers
 from server.api.http.tracing import TracingMiddleware
+from server.api.messages.errors import MESSAGES
+from server.api.messages.routes import MessagesEndpoint
+from server.api.messages.schemas import ConversationBody, MessagesBody
 from server.api.system.metrics import HttpMetrics
 from server.api.system.routes import SystemEndpoints
 from server.version import functiongate_version
@@ -38,7 +41,7 @@ def create_app(
     """The ASGI application that serves the state's model. Without `api_keys` everyone may ask."""
     app = FastAPI(title="FunctionGate", version=functiongate_version(), docs_url=None, redoc_url=None)
     metrics = HttpMetrics(state)
-    install_error_handlers(app, {})
+    install_error_handlers(app, {"/v1/messages": MESSAGES})
     # The last one added is the outermost.
     app.add_middleware(ApiKeyMiddleware, keys=api_keys)
     app.add_middleware(TracingMiddleware, metrics=metrics)
@@ -55,6 +58,11 @@ def create_app(
     )
     text = CompletionsEndpoint(state, max_body_bytes, ping_interval_s)
     app.add_api_route("/v1/completions", text.__call__, methods=["POST"], openapi_extra=_body(CompletionRequestBody))
+    messages = MessagesEndpoint(state, max_body_bytes, ping_interval_s)
+    app.add_api_route("/v1/messages", messages.create, methods=["POST"], openapi_extra=_body(MessagesBody))
+    app.add_api_route(
+        "/v1/messages/count_tokens", messages.count_tokens, methods=["POST"], openapi_extra=_body(ConversationBody)
+    )
     return app
 
 
