@@ -125,9 +125,7 @@ class MessageWriter:
                 "stop_sequence": delta.stop if reason == "stop_sequence" else None,
                 "stop_details": None,
             },
-            "usage": _usage(
-                counts.prompt - counts.cached, counts.cached, counts.completion if self._head.max_tokens else 0
-            ),
+            "usage": _usage(counts.prompt - counts.cached, counts.cached, n_output),
         }
         if warnings := [_warning(warning, self._head.places) for warning in (*self._head.ignored, *delta.warnings)]:
             last["warnings"] = warnings
