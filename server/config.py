@@ -38,6 +38,7 @@ class Config(BaseSettings):
     0. `flash_attn` "auto" is what was tuned, else llama.cpp's choice.
     `model_names` says what clients may call the model: "any" name, "strict" its own ones alone; "auto" is any name
     where no alias was given.
+    `embeddings` is how texts are pooled to vectors: "auto" as the model's file says, if it says so.
     `prefix_ram` and `prefix_disk` bound what is kept of tools and system prompts beyond the context.
     `api_key` is one key or several, separated by commas; empty means that everyone may ask. `chat_template` says whose
     template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the catalogue's
@@ -62,6 +63,7 @@ class Config(BaseSettings):
     repeat_calls: Literal["end", "allow"] = "end"
     more_calls: Literal["asked", "model"] = "asked"
     ungrounded_calls: Literal["refuse", "allow"] = "refuse"
+    embeddings: Literal["auto", "off", "mean", "cls", "last"] = "auto"
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

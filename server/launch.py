@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
     from chat_templates import Family
     from server.chat.completion import Completion
+    from server.chat.embedding import EmbeddingService
     from server.chat.render import Render
     from server.chat.request import ChatRequest
     from server.chat.service import ChatService
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
+    from server.engine.embedder import Embedder
     from server.engine.kv_cache.prefix_store import PrefixStore
     from server.engine.vocabulary import Vocabulary
     from server.llama.context import Context
@@ -45,6 +47,8 @@ log = logging.getLogger(__name__)
 
 MAX_DEFAULT_CTX = 8192  # cells cost memory whether used or not; a longer context is asked for with --ctx-size
 PREFILL_BATCH = 512
+# Of one batch of embeddings. A text is pooled within one, so this bounds its length; each token has a row of output.
+EMBEDDED_TOKENS, EMBEDDED_TEXTS = 1024, 16
 # What the engine is told of the machine before it has seen a request: rows of steps, and seconds to find out.
 CHECKED_SIZES, CHECK_S = (1, 2, 4, 8, 16, 64), 2.0
 GAUGES = frozenset({"running", "waiting", "prefix_nodes", "prefix_tokens"})
@@ -60,6 +64,7 @@ class LoadedModel:
 
     chat: ChatService
     completion: Completion
+    embeddings: EmbeddingService | None
     names: tuple[str, ...]
     family_id: str
     n_ctx: int
@@ -73,6 +78,7 @@ class LoadedModel:
     templates: TemplateProcess
     store: PrefixStore | None
     watch: ThrottleWatch
+    embedder: Embedder | None
 
     @property
     def model_id(self) -> str:
@@ -114,6 +120,8 @@ class LoadedModel:
     def close(self) -> None:
         """Stop the engine and free the memory; requests that are still open end with an error."""
         self.engine.close()
+        if self.embedder is not None:
+            self.embedder.close()
         self.weights.close()
         self.templates.close()
 
@@ -126,6 +134,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     from chat_templates import UnknownFamilyError, detect_family, get_family  # noqa: PLC0415 -- see above
     from server.chat.answer.continuation import CallRules  # noqa: PLC0415
     from server.chat.completion import CompletionService  # noqa: PLC0415
+    from server.chat.embedding import EmbeddingService  # noqa: PLC0415
     from server.chat.service import ChatService  # noqa: PLC0415
     from server.llama.errors import LlamaError  # noqa: PLC0415
     from server.llama.library import library  # noqa: PLC0415
@@ -166,11 +175,13 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     )
     chat = ChatService(engine, family, render, call_bias=call_bias, rules=rules)
     chat.warm_up()
+    embedder = _embedder(config, weights, setting)
     names = model_names(config.model, path)
     aliases = (config.alias,) if config.alias else ()
     return LoadedModel(
         chat=chat,
         completion=CompletionService(engine),
+        embeddings=None if embedder is None else EmbeddingService(embedder, weights.vocabulary),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,
         n_ctx=engine.n_ctx,
@@ -184,6 +195,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         templates=templates,
         store=store,
         watch=watch,
+        embedder=embedder,
     )
 
 
@@ -220,6 +232,30 @@ def _open_context(config: Config, weights: Model, setting: Setting) -> Context:
         n_threads_batch=setting.n_threads_batch,
         flash_attn=setting.flash_attn,
     )
+
+
+def _embedder(config: Config, weights: Model, setting: Setting) -> Embedder | None:
+    """What makes vectors of texts; None for a model that gives none. Nothing is allocated before the first."""
+    from server.engine.embedder import Embedder  # noqa: PLC0415 -- see above
+    from server.llama.context import Context  # noqa: PLC0415
+
+    pooling = weights.pooling if config.embeddings == "auto" else config.embeddings
+    if pooling is None or pooling == "off":
+        return None
+    n_batch = min(weights.n_ctx_train, EMBEDDED_TOKENS)
+
+    def open_context() -> Context:
+        return Context(
+            weights,
+            n_ctx=n_batch,
+            n_batch=n_batch,
+            n_seq_max=EMBEDDED_TEXTS,
+            n_threads=setting.n_threads_batch,
+            flash_attn=setting.flash_attn,
+            pooling=pooling,
+        )
+
+    return Embedder(open_context, n_batch=n_batch, n_seq_max=EMBEDDED_TEXTS, n_queue=config.max_queue)
 
 
 def _start_engine(

@@ -10,6 +10,8 @@ from server.api.chat.routes import ChatEndpoint
 from server.api.chat.schemas import ChatCompletionRequest
 from server.api.completions.routes import CompletionsEndpoint
 from server.api.completions.schemas import CompletionRequestBody
+from server.api.embeddings.routes import EmbeddingsEndpoint
+from server.api.embeddings.schemas import EmbeddingRequest
 from server.api.http.auth import ApiKeyMiddleware
 from server.api.http.errors import install_error_handlers
 from server.api.http.tracing import TracingMiddleware
@@ -63,6 +65,8 @@ def create_app(
     app.add_api_route(
         "/v1/messages/count_tokens", messages.count_tokens, methods=["POST"], openapi_extra=_body(ConversationBody)
     )
+    embeddings = EmbeddingsEndpoint(state, max_body_bytes)
+    app.add_api_route("/v1/embeddings", embeddings.__call__, methods=["POST"], openapi_extra=_body(EmbeddingRequest))
     return app
 
 

@@ -15,6 +15,7 @@ from server.errors import EngineError, NotFoundError, NotReadyError
 
 if TYPE_CHECKING:
     from server.chat.completion import Completion
+    from server.chat.embedding import Embeddings
     from server.chat.service import Chat
 
 
@@ -37,9 +38,9 @@ class ServedModel:
     """A loaded model as the API sees it.
 
     `names` are the model's own, the preferred one first; clients may use any other if `answers_to_any_name`. `n_vocab`
-    bounds the ids of `logit_bias`. `fingerprint` changes when the same seed may give another answer. `measurements`
-    gives the engine's counters by name at this moment, `degradations` those of schemas by keyword; see
-    `server.api.system.metrics`.
+    bounds the ids of `logit_bias`. `fingerprint` changes when the same seed may give another answer. `embeddings` is
+    None for a model that gives none. `measurements` gives the engine's counters by name at this moment, `degradations`
+    those of schemas by keyword; see `server.api.system.metrics`.
     """
 
     chat: Chat
@@ -47,6 +48,7 @@ class ServedModel:
     names: tuple[str, ...]
     n_vocab: int
     fingerprint: str
+    embeddings: Embeddings | None = None
     answers_to_any_name: bool = False
     measurements: Callable[[], Mapping[str, float]] = no_gauges
     degradations: Callable[[], Mapping[str, int]] = no_gauges

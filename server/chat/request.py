@@ -53,6 +53,7 @@ class ChatRequest:
     `wants_decisions`: how sure each decision was is told with the answer. Under `auto`, a call less sure than
     `min_confidence` is not made: the answer goes on in words. `input_formats` are those of custom tools by their names,
     which are among `tools` as functions with one string. With `logprobs` the answer's tokens are told.
+    `prediction` is text that the answer will probably repeat: it makes it faster, not other.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -73,6 +74,7 @@ class ChatRequest:
     min_confidence: float | None = None
     input_formats: Mapping[str, InputFormat] = field(default_factory=dict)
     logprobs: Logprobs | None = None
+    prediction: str = ""
 
 
 class ChatAnswer(Source["ChatDelta"], Protocol):

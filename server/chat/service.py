@@ -176,6 +176,7 @@ class ChatService:
             n_prefix=beginning.n_tokens(tokens),
             terms=request.terms,
             n_others=_n_others(request),
+            expected=self._expected(request.prediction),
             weighs_mask=request.logprobs is None or not request.logprobs.is_free,
         )
         return generation_request, tool_set
@@ -183,6 +184,10 @@ class ChatService:
     def _rendered(self, request: ChatRequest, tool_set: ToolSet, beginning: Beginning) -> tuple[str, tuple[int, ...]]:
         prompt = render_prompt(request, tool_set.shown, self._family, self._template, self._markers)
         return prompt.text, tokenize_prompt(self._engine.vocabulary, prompt, beginning, param="messages")
+
+    def _expected(self, prediction: str) -> tuple[int, ...]:
+        text = prediction.encode("utf-8", "replace")
+        return tuple(self._engine.vocabulary.tokenize(text, parse_special=False)) if text else ()
 
     def _beginning(self, request: ChatRequest, tool_set: ToolSet) -> Beginning:
         """What every conversation with these tools and system messages begins with."""

@@ -65,6 +65,12 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
             help="A call with values of which the conversation has no word: refuse it, or allow it. [default: refuse]"
         ),
     ] = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            help="How texts become vectors: mean, cls, last, off, or auto, as the model's file says. [default: auto]"
+        ),
+    ] = None,
     ctx_size: Annotated[
         int | None, typer.Option(help="Tokens of context, shared by all requests. [default: the model's, at most 8192]")
     ] = None,
@@ -148,6 +154,7 @@ def run_server(config: Config) -> None:
                 loaded.names,
                 loaded.n_vocab,
                 loaded.fingerprint,
+                loaded.embeddings,
                 answers_to_any_name=config.answers_to_any_name,
                 measurements=loaded.measurements,
                 degradations=lambda: loaded.chat.degradations,

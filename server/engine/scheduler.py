@@ -52,6 +52,7 @@ class Slice:
     reaches_end: bool
     draft: NDArray[np.int32]
     n_match: int
+    is_expected: bool = False
 
     @property
     def n_tokens(self) -> int:
@@ -141,6 +142,9 @@ class Scheduler:
         """Keep the first `n_accepted` tokens of an evaluated draft in memory and drop the rest of it."""
         sequence = planned.sequence
         self._drafter.learn(planned.n_match, len(planned.draft), n_accepted, _kind_of_draft(sequence))
+        if planned.is_expected:
+            sequence.n_expected += n_accepted
+            sequence.n_unexpected += len(planned.draft) - n_accepted
         if sequence.phase is Phase.ENDED:
             return  # parked already, without its draft
         sequence.n_computed = planned.stop + n_accepted
@@ -232,7 +236,8 @@ class Scheduler:
     def _with_draft(self, planned: Slice, n_max: int, n_rows: int, n_sure: int) -> Slice:
         sequence = planned.sequence
         n_max = min(n_max, sequence.n_left - 1, self._residency.n_free)
-        draft, n_match = self._drafter.find(sequence.tokens, n_max)
+        found = self._drafter.find(sequence.tokens, n_max, sequence.expected)
+        draft, n_match = found.tokens, found.n_match
         if sequence.constraint is not None:
             draft = draft[: sequence.constraint.n_valid(draft.tolist())]
         draft = self._drafter.worth(
@@ -242,7 +247,7 @@ class Scheduler:
             return planned
         assert sequence.slot is not None
         self._residency.extend(sequence.slot, len(draft))
-        return dataclasses.replace(planned, draft=draft, n_match=n_match)
+        return dataclasses.replace(planned, draft=draft, n_match=n_match, is_expected=found.is_expected)
 
     def _reserve(self, sequence: Sequence, n: int) -> bool:
         """Get `n` cells for a running sequence. False if it was the youngest and had to go itself."""

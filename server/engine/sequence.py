@@ -14,6 +14,7 @@ import numpy as np
 
 from server.engine.decision import OpenDecision
 from server.engine.detokenizer import Detokenizer
+from server.engine.sampling.draft import LEAD
 from server.engine.sampling.logprobs import Logprobs, Weighed
 from server.engine.sampling.sampler import Sampler
 from server.engine.types import Alternative, GenerationUsage, TokenChoice
@@ -56,17 +57,20 @@ class Sequence:
         "deadline",
         "decision",
         "detokenizer",
+        "expected",
         "id",
         "is_cancelled",
         "max_tokens",
         "n_cached",
         "n_computed",
         "n_decode_steps",
+        "n_expected",
         "n_forced",
         "n_passed_over",
         "n_prefix",
         "n_prompt",
         "n_tokens",
+        "n_unexpected",
         "phase",
         "pieces",
         "sampler",
@@ -100,6 +104,10 @@ class Sequence:
         self.decision = OpenDecision(request.decision)
         self._logprobs = None if request.n_others is None else Logprobs(request.n_others, vocabulary.eog)
         self._weighs_mask = request.weighs_mask
+        lead = request.tokens[-LEAD:] if request.expected else ()
+        self.expected = np.array([*lead, *request.expected], dtype=np.int32)
+        self.n_expected = 0
+        self.n_unexpected = 0
         self._weighed: Weighed | None = None
         self._choices: list[TokenChoice] = []
         self.detokenizer = Detokenizer(request.stop)
@@ -144,6 +152,8 @@ class Sequence:
             completion=self.n_generated,
             forced=self.n_forced,
             decode_steps=self.n_decode_steps,
+            expected=self.n_expected,
+            unexpected=self.n_unexpected,
         )
 
     def append(self, tokens: Tokens[int]) -> None:

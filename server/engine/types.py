@@ -53,7 +53,7 @@ class GenerationRequest:
     `n_others` is how many runners-up of each token are told with it in `GenerationChunk.choices`; None tells nothing
     of tokens. They are weighed under the grammar's mask or, without `weighs_mask`, among all tokens. The first
     `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept longest, and beyond
-    the process.
+    the process. `expected` is what the answer will probably repeat: it is drafted from, and changes no answer.
     """
 
     tokens: tuple[int, ...]
@@ -66,6 +66,7 @@ class GenerationRequest:
     terms: ServiceTerms = ServiceTerms()
     n_others: int | None = None
     weighs_mask: bool = True
+    expected: tuple[int, ...] = ()
 
 
 class FinishReason(StrEnum):
@@ -81,7 +82,8 @@ class GenerationUsage:
 
     `cached` of the `prompt` tokens were not prefilled; of the `completion` tokens `forced` were appended by
     the grammar without a decision. `decode_steps` counts the model evaluations that this sequence waited for
-    after its prompt was prefilled.
+    after its prompt was prefilled. Of the tokens that were drafted from what the request expected, `expected` came true
+    and `unexpected` did not.
     """
 
     prompt: int
@@ -89,6 +91,8 @@ class GenerationUsage:
     completion: int
     forced: int
     decode_steps: int
+    expected: int = 0
+    unexpected: int = 0
 
     def and_then(self, later: GenerationUsage) -> GenerationUsage:
         """The counts of one answer that two generations made: the prompt is the first one's."""
@@ -98,6 +102,8 @@ class GenerationUsage:
             self.completion + later.completion,
             self.forced + later.forced,
             self.decode_steps + later.decode_steps,
+            self.expected + later.expected,
+            self.unexpected + later.unexpected,
         )
 
     def besides(self, later: GenerationUsage) -> GenerationUsage:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 FlashAttention = Literal["auto", "on", "off"]
 KVType = Literal["f32", "f16", "q8_0"]
+Pooling = Literal["mean", "cls", "last"]
+
+
+_POOLING = {"mean": 1, "cls": 2, "last": 3}  # llama.h's enum llama_pooling_type
 
 
 class DecodeStatus(IntEnum):
@@ -36,7 +40,8 @@ class Context:
     """A context over `n_ctx` memory cells shared by `n_seq_max` sequences (a unified cache).
 
     `n_batch` tokens fit one decode, which is evaluated `n_ubatch` at a time. `n_outputs_max` rows of logits can
-    be asked for in one decode; None is one for each sequence, which keeps the logits buffer small.
+    be asked for in one decode; None is one for each sequence, which keeps the logits buffer small. With `pooling` a
+    decode gives no logits: every sequence, which must fit one batch, becomes a vector (`pooled`).
     `eval_callback` is ggml's callback for every node of the graph, opaque here: a C function pointer, kept alive.
     Raises `LlamaError` if llama.cpp cannot create it, usually for want of memory.
     """
@@ -55,12 +60,14 @@ class Context:
         flash_attn: FlashAttention = "auto",
         type_k: KVType = "f16",
         type_v: KVType = "f16",
+        pooling: Pooling | None = None,
         eval_callback: Any = None,
     ) -> None:
         self._handle: Any = None
         self.model = model
         c = self._c = model.library.c
-        n_outputs_max = min(n_outputs_max or n_seq_max, n_batch)
+        # To be pooled, every token is an output.
+        n_outputs_max = n_batch if pooling else min(n_outputs_max or n_seq_max, n_batch)
         _check_sizes(
             model,
             n_ctx=n_ctx,
@@ -83,6 +90,10 @@ class Context:
         params.type_k, params.type_v = _kv_type(c, type_k), _kv_type(c, type_v)
         params.kv_unified, params.swa_full, params.offload_kqv = True, True, False
         params.no_perf = True
+        self._pooling = pooling
+        if pooling is not None:
+            params.embeddings, params.pooling_type = True, _POOLING[pooling]
+            params.n_ubatch = n_batch  # a sequence is pooled within one
         params.abort_callback = self._strlen
         params.abort_callback_data = ctypes.cast(self._abort_flag, ctypes.c_void_p)
         self._eval_callback = eval_callback
@@ -139,7 +150,7 @@ class Context:
             reason = "refused the batch" if code == -1 else "failed to evaluate the batch"
             raise LlamaError(f"llama.cpp {reason} of {batch.n_tokens} tokens (llama_decode returned {code})")
         status = DecodeStatus(code)
-        if status is DecodeStatus.OK and batch.n_outputs:
+        if status is DecodeStatus.OK and batch.n_outputs and self._pooling is None:
             pointer = self._c.llama_get_logits(handle)
             self._rows = np.ctypeslib.as_array(pointer, (batch.n_outputs, self.n_vocab))
         return status
@@ -153,6 +164,17 @@ class Context:
             raise LlamaError(f"output {i} was not requested: the last decode has {len(self._rows)}")
         row: NDArray[np.float32] = self._rows[i]
         return row
+
+    def pooled(self, seq: int) -> NDArray[np.float32]:
+        """The vector that a sequence of the last decode became, shape `[n_embd]`: a copy.
+
+        Raises `LlamaError` if there is none.
+        """
+        self._check_seq(seq)
+        pointer = self._c.llama_get_embeddings_seq(self._handle, seq)
+        if not pointer:
+            raise LlamaError(f"sequence {seq} was not pooled: this context, or this model, gives no embeddings")
+        return np.ctypeslib.as_array(pointer, (self.model.n_embd,)).copy()
 
     @property
     def rows(self) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
-    from server.llama.context import Context
+    from server.llama.context import Context, Pooling
 
 GGUF_MAGIC = b"GGUF"
 
@@ -111,6 +111,18 @@ class Model:
     def n_ctx_train(self) -> int:
         """The context length in tokens that the model was trained for."""
         return int(self._c.llama_model_n_ctx_train(self.handle))
+
+    @property
+    def n_embd(self) -> int:
+        """The length of a token's hidden state, and of an embedding."""
+        return int(self._c.llama_model_n_embd(self.handle))
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """How the file says that its embeddings are pooled; None if it says nothing, or what is not served."""
+        key = f"{self.metadata.get('general.architecture', '')}.pooling_type"
+        kinds: dict[str, Pooling] = {"1": "mean", "2": "cls", "3": "last"}
+        return kinds.get(self.metadata.get(key, ""))
 
     @property
     def n_params(self) -> int:

@@ -70,6 +70,7 @@ def test_every_field_can_come_from_the_environment(monkeypatch):
         "repeat_calls": "allow",
         "more_calls": "model",
         "ungrounded_calls": "allow",
+        "embeddings": "last",
     }
     for name in Config.model_fields:
         monkeypatch.setenv(f"FUNCTIONGATE_{name.upper()}", values.get(name, "5"))

@@ -52,8 +52,8 @@ def usage(counts: GenerationUsage) -> dict[str, Any]:
         "completion_tokens_details": {
             "reasoning_tokens": 0,
             "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
+            "accepted_prediction_tokens": counts.expected,
+            "rejected_prediction_tokens": counts.unexpected,
         },
         "functiongate": {"decode_steps": counts.decode_steps, "forced_tokens": counts.forced},
     }
@@ -68,4 +68,6 @@ def total_usage(counts: Mapping[int, GenerationUsage], n: int) -> GenerationUsag
         completion=sum(count.completion for count in counts.values()),
         forced=sum(count.forced for count in counts.values()),
         decode_steps=sum(count.decode_steps for count in counts.values()),
+        expected=sum(count.expected for count in counts.values()),
+        unexpected=sum(count.unexpected for count in counts.values()),
     )

@@ -49,6 +49,7 @@ def to_chat_request(
         template_kwargs=wanted.chat_template_kwargs or {},
         thinks=wants_thought(wanted),
         logprobs=_logprobs(wanted),
+        prediction="" if wanted.prediction is None else wanted.prediction.text,
         input_formats={name: form for name, form in input_formats(wanted.tools).items() if form is not None},
         strict_tools=strict_names(wanted.tools or [{"function": function} for function in wanted.functions or ()]),
     )

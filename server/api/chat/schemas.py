@@ -81,6 +81,25 @@ class ResponseFormat(Shape):
     json_schema: JsonSchema | None = None
 
 
+class TextPart(Shape):
+    """A part of a prediction."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Prediction(Shape):
+    """Text that the answer will probably repeat."""
+
+    type: Literal["content"]
+    content: str | list[TextPart]
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
 class ChatCompletionRequest(SampledRequest):
     """The body of POST /v1/chat/completions. `functions` and `function_call` are obsolete forms of the tools.
 
@@ -112,6 +131,7 @@ class ChatCompletionRequest(SampledRequest):
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
+    prediction: Prediction | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     safety_identifier: str | None = None
     metadata: dict[str, str] | None = None

@@ -40,14 +40,19 @@ async def while_connected(answer: Coroutine[Any, Any, Answer], source: Source[An
     Raises what the coroutine raises, and `ClientDisconnect` as soon as the client leaves.
     """
     async with aclosing(source):
-        made = asyncio.create_task(answer)
-        left = asyncio.create_task(disconnected(request.receive))
-        try:
-            await asyncio.wait({made, left}, return_when=asyncio.FIRST_COMPLETED)
-            if not made.done():
-                raise ClientDisconnect
-            return made.result()
-        finally:
-            left.cancel()
-            made.cancel()
-            await asyncio.gather(made, left, return_exceptions=True)
+        return await cancelled_when_left(answer, request)
+
+
+async def cancelled_when_left(answer: Coroutine[Any, Any, Answer], request: Request) -> Answer:
+    """What a coroutine gives, which is cancelled as soon as the client leaves: then raises `ClientDisconnect`."""
+    made = asyncio.create_task(answer)
+    left = asyncio.create_task(disconnected(request.receive))
+    try:
+        await asyncio.wait({made, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not made.done():
+            raise ClientDisconnect
+        return made.result()
+    finally:
+        left.cancel()
+        made.cancel()
+        await asyncio.gather(made, left, return_exceptions=True)

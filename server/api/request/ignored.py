@@ -45,7 +45,7 @@ BODY: Mapping[str, str] = MappingProxyType(
                 "include_reasoning models plugins provider route session_id top_a trace transforms usage usage_include"
             ),
             OPENAI: (
-                "extra_body extra_headers prediction prompt_cache_options prompt_cache_retention reasoning_split "
+                "extra_body extra_headers prompt_cache_options prompt_cache_retention reasoning_split "
                 "thinking_budget verbosity web_search_options"
             ),
         }.items()

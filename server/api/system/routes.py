@@ -21,6 +21,7 @@ ROUTES = {
     "POST /v1/completions": "OpenAI's text completions, streamed or not",
     "POST /v1/messages": "Anthropic's messages, streamed or not",
     "POST /v1/messages/count_tokens": "how many tokens a message's prompt has",
+    "POST /v1/embeddings": "OpenAI's embeddings, of models that give them",
     "GET /v1/models": "the model and its names",
     "GET /health": "200 when ready, 503 while loading or draining, or after a failure",
     "GET /metrics": "Prometheus metrics",

@@ -63,7 +63,8 @@ class ChatStream:
         self._stands = ""
         self._record = record
         self._tells_tokens = tells_tokens
-        self._tokens: list[TokenChoice] = []  # not told yet
+        self._tokens: list[TokenChoice] = []  # not told yet, and of them how many an earlier generation wrote
+        self._n_standing = 0
         self._decisions: Decisions | None = None
         self._index = 0  # of the latest call
         self._made: dict[int, list[str]] = {}  # by index, the name and the pieces of the arguments
@@ -95,6 +96,7 @@ class ChatStream:
         if self._tokens:
             delta = replace(delta, tokens=tuple(self._tokens))
             self._tokens.clear()
+            self._n_standing = 0
         return delta
 
     async def aclose(self) -> None:
@@ -174,7 +176,7 @@ class ChatStream:
     async def _go_on(self, refused: Refusal, chunk: GenerationChunk) -> None:
         """Go on in place of what was refused, or end the answer with the calls that were not."""
         await self._generation.aclose()
-        self._tokens.clear()
+        del self._tokens[self._n_standing :]
         await self._decide(is_cut=True)
         if self._decisions is not None and not isinstance(refused, NoAnswer | UnaskedCall):
             self._decisions = self._decisions.withheld(self._index, refused.fields()["type"])
@@ -197,6 +199,7 @@ class ChatStream:
 
     def _begin(self, further: Next, usage: GenerationUsage | None) -> None:
         self._usage = usage
+        self._n_standing = len(self._tokens)
         self._generation, self._parser = further.generation, further.parser
         self._guards = [] if further.guard is None else [further.guard]
         self._text = further.text

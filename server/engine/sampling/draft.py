@@ -7,6 +7,7 @@ every one opens alike, and names and values are copied from the tools list and t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,15 @@ _LEARNING = 0.2
 _RECOVERY = 0.005
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Guessed tokens, shape `[n]`, and the length of the match they rest on; whether the request expected them."""
+
+    tokens: Tokens
+    n_match: int
+    is_expected: bool = False
+
+
 class Drafter:
     """Remembers recent answers, proposes continuations, and learns how often they are right.
 
@@ -51,20 +61,25 @@ class Drafter:
         answer = tokens[max(0, n_prompt - LEAD) :]
         self._history = np.concatenate([self._history, np.array([_GAP], dtype=np.int32), answer])[-HISTORY:]
 
-    def find(self, tokens: Tokens, n_max: int) -> tuple[Tokens, int]:
-        """A continuation of `tokens` of at most `n_max` tokens, and the length of the match it rests on.
+    def find(self, tokens: Tokens, n_max: int, expected: Tokens | None = None) -> Draft:
+        """A continuation of `tokens` of at most `n_max` tokens: in recent answers, in themselves, or in `expected`.
 
         Empty, with match 0, if nothing matches.
         """
         n_max = min(n_max, MAX_DRAFT)
         if n_max <= 0:
-            return tokens[:0], 0
+            return Draft(tokens[:0], 0)
         draft, n_match = _best_continuation(self._history, tokens)
         own, n_own = _best_continuation(tokens[:-1], tokens)
         if n_own > n_match:
             draft, n_match = own, n_own
+        is_expected = False
+        if expected is not None and len(expected):
+            promised, n_promised = _best_continuation(expected, tokens)
+            if n_promised >= n_match:  # who sent it knows more than the past does
+                draft, n_match, is_expected = promised, n_promised, n_promised > 0
         gaps = np.flatnonzero(draft == _GAP)
-        return draft[: int(gaps[0]) if len(gaps) else n_max][:n_max], n_match
+        return Draft(draft[: int(gaps[0]) if len(gaps) else n_max][:n_max], n_match, is_expected)
 
     def worth(self, draft: Tokens, n_match: int, n_sure: int, seconds: Callable[[int], float], kind: int) -> Tokens:
         """As much of a draft as promises the most tokens a second, which may be nothing.

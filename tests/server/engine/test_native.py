@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from server.engine.async_engine import AsyncEngine
+from server.engine.embedder import Embedder
 from server.engine.runner import LlamaRunner
 from server.engine.types import FinishReason, GenerationChunk, GenerationRequest, SamplingParams
+from server.llama.context import Context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -220,3 +222,25 @@ async def test_the_same_seed_gives_the_same_text(engine: AsyncEngine) -> None:
     sampling = SamplingParams(temperature=0.8, top_p=0.95, seed=7)
     request = GenerationRequest(chat(engine, QUESTIONS[1]), sampling, 30)
     assert (await read(engine, request))[0] == (await read(engine, request))[0]
+
+
+async def test_texts_that_mean_the_same_have_near_vectors_in_company_and_alone(model):
+    def open_context():
+        return Context(model, n_ctx=512, n_batch=512, n_seq_max=4, n_threads=2, pooling="mean")
+
+    embedder = Embedder(open_context, n_batch=512, n_seq_max=4, n_queue=4)
+    try:
+        texts = [
+            "The cat sleeps on the sofa.",
+            "A kitten naps on the couch.",
+            "The stock market fell by three percent.",
+        ]
+        tokens = [tuple(model.vocabulary.tokenize(text.encode(), parse_special=False)) for text in texts]
+        cat, kitten, market = await embedder.embed(tokens)
+        alone = [(await embedder.embed([each]))[0] for each in tokens]
+    finally:
+        embedder.close()
+    assert cat.shape == (model.n_embd,)
+    assert cat @ kitten > max(cat @ market, kitten @ market)
+    for one, other in zip((cat, kitten, market), alone, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)

@@ -13,11 +13,11 @@ from chat_templates import fold as fold_events
 from server.chat.answer.continuation import DEFAULT_RULES, CallRules
 from server.chat.answer.guard import UngroundedCall
 from server.chat.answer.stream import ChatStream, fold
-from server.chat.request import ChatRequest
+from server.chat.request import ChatRequest, Logprobs
 from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine
 from server.engine.sampling.constraint import GrammarCompiler
-from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
+from server.engine.types import FinishReason, GenerationChunk, GenerationUsage, TokenChoice
 from server.errors import ContextLengthError, NotReadyError, OverloadedError
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -44,7 +44,8 @@ class Spoken:
         if not self.left:
             raise StopAsyncIteration
         piece = self.left.pop(0)
-        return GenerationChunk(piece, None if self.left else self._reason, USAGE)
+        token = TokenChoice(0, piece.encode())
+        return GenerationChunk(piece, None if self.left else self._reason, USAGE, (token,))
 
     async def aclose(self):
         self.left = []
@@ -85,6 +86,7 @@ def ask(engine, monkeypatch):
             None,
             guards=continuation.guards(None),
             continuation=continuation,
+            tells_tokens=request.logprobs is not None,
         )
         result = await fold(stream)
         assert not later
@@ -106,6 +108,14 @@ async def test_a_call_that_the_question_names_is_asked_for(ask):
     (further,) = requests
     assert 0 < further.max_tokens < 100
     assert further.constraint is not None
+
+
+@pytest.mark.parametrize(("further", "is_told"), [(call_text("Rome"), True), (call_text("Bergen"), False)])
+async def test_tokens_are_those_of_the_calls_that_are_told(ask, further, is_told):
+    more = [] if is_told else [further.replace("weather", "air")]
+    answer, _ = await ask(BOTH, call_text("Oslo"), further, *more, logprobs=Logprobs())
+    told = b"".join(token.piece for token in answer.tokens).decode()
+    assert told == call_text("Oslo") + (further if is_told else "")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import pytest
 from byte_vocabulary import ByteVocabulary
 from fake_runner import FakeRunner
 from hypothesis import given
@@ -31,38 +30,47 @@ def text_of(draft):
 
 def test_a_draft_is_what_followed_the_longest_match_and_of_equals_the_latest():
     drafter = Drafter()
-    draft, n_match = drafter.find(tokens("xab1 zab2 ab3 zab"), 4)
-    assert (text_of(draft), n_match) == ("2 ab", 4)
-    draft, n_match = drafter.find(tokens("xab1 yab2 ..ab"), 1)
-    assert (text_of(draft), n_match) == ("2", 2)
+    draft = drafter.find(tokens("xab1 zab2 ab3 zab"), 4)
+    assert (text_of(draft.tokens), draft.n_match) == ("2 ab", 4)
+    draft = drafter.find(tokens("xab1 yab2 ..ab"), 1)
+    assert (text_of(draft.tokens), draft.n_match) == ("2", 2)
 
 
 def test_nothing_is_drafted_from_nothing():
-    assert Drafter().find(tokens("abcdefg"), 8) == (pytest.approx([]), 0)
-    assert Drafter().find(tokens("a"), 8)[1] == 0
-    assert Drafter().find(tokens("abab"), 0)[1] == 0
+    for text, n_max in (("abcdefg", 8), ("a", 8), ("abab", 0)):
+        draft = Drafter().find(tokens(text), n_max, tokens("xyz"))
+        assert (len(draft.tokens), draft.n_match, draft.is_expected) == (0, 0, False)
 
 
 def test_an_answer_is_drafted_from_its_beginning_by_the_answers_before_it():
     drafter = Drafter()
     first = tokens("Question one?\nA: hello")
     drafter.remember(first, len("Question one?\nA: "))
-    draft, n_match = drafter.find(tokens("Another question\nA: "), 5)
-    assert (text_of(draft)[: len("hello")], n_match) == ("hello"[:5], 4)
+    draft = drafter.find(tokens("Another question\nA: "), 5)
+    assert (text_of(draft.tokens)[: len("hello")], draft.n_match) == ("hello"[:5], 4)
 
 
 def test_a_draft_never_runs_over_into_another_answer():
     drafter = Drafter()
     drafter.remember(tokens("pqrs"), 1)
     drafter.remember(tokens("tuvw"), 1)
-    draft, _ = drafter.find(tokens("..qr"), 8)
-    assert text_of(draft) == "s"
+    assert text_of(drafter.find(tokens("..qr"), 8).tokens) == "s"
+
+
+def test_what_is_expected_wins_over_the_past_where_it_matches_as_well():
+    drafter = Drafter()
+    drafter.remember(tokens("xab1"), 1)
+    draft = drafter.find(tokens("..ab"), 8, tokens("ab2"))
+    assert (text_of(draft.tokens), draft.is_expected) == ("2", True)
+    draft = drafter.find(tokens(".xab"), 8, tokens("ab2"))
+    assert (text_of(draft.tokens), draft.is_expected) == ("1", False)
 
 
 def propose(drafter, text, n_max, *, row=0.4, kind=FREE, n_sure=1):
     """A draft when a step of one row takes a second and each further one `row`."""
-    draft, n_match = drafter.find(text, n_max)
-    return drafter.worth(draft, n_match, n_sure, lambda n: n_sure + n * row, kind), n_match
+    draft = drafter.find(text, n_max)
+    n_match = draft.n_match
+    return drafter.worth(draft.tokens, n_match, n_sure, lambda n: n_sure + n * row, kind), n_match
 
 
 def test_drafts_that_keep_failing_stop_and_are_tried_again_later():
@@ -80,7 +88,7 @@ def test_drafts_that_keep_failing_stop_and_are_tried_again_later():
 def test_what_fails_under_no_grammar_may_hold_under_one():
     drafter, text = Drafter(), tokens("abcd abcd ab")
     for _ in range(20):
-        drafter.learn(drafter.find(text, 4)[1], 4, 0, FREE)
+        drafter.learn(drafter.find(text, 4).n_match, 4, 0, FREE)
     assert len(propose(drafter, text, 4)[0]) == 0
     assert len(propose(drafter, text, 4, kind=CONSTRAINED)[0]) > 0
 
