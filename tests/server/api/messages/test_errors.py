@@ -9,10 +9,10 @@ import pytest
 from anthropic.types import BetaErrorResponse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_chat import ScriptedChat, ScriptedCompletion
+from scripted_chat import served
 
 from server.api.app import create_app
-from server.api.state import ServedModel, ServingState
+from server.api.state import ServingState
 from server.errors import (
     BodyTooLargeError,
     ContextLengthError,
@@ -209,7 +209,7 @@ BODIES = st.fixed_dictionaries({"messages": st.lists(TURNS, max_size=4) | JSON},
 @given(BODIES)
 async def test_whatever_the_body_holds_it_is_answered_or_refused_with_its_place(body):
     state = ServingState()
-    state.ready(ServedModel(ScriptedChat(), ScriptedCompletion(), ("tiny",), 100, "fg"))
+    state.ready(served())
     transport = httpx.ASGITransport(create_app(state))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         response = await client.post("/v1/messages", json={"model": "tiny", "max_tokens": 9, **body})
