@@ -318,7 +318,7 @@ def _facts(config: Config, weights: Model, family: Family, n_ctx: int) -> ModelF
         bos=vocabulary.bos or "",
         eos=vocabulary.pieces[vocabulary.eos].decode("utf-8", "replace"),
         n_parallel=config.parallel,
-        can_think=family.output.reasoning is not None,
+        can_think=family.output.reasoning is not None and family.output.reasoning[0] in (weights.chat_template or ""),
     )
 
 

@@ -61,7 +61,7 @@ def ollama_model(model: ServedModel, created: int) -> dict[str, Any]:
             "family": facts.family,
             "families": [facts.family],
             "parameter_size": f"{facts.n_params / 1e9:.1f}B",
-            "quantization_level": facts.description.rpartition(" ")[2],
+            "quantization_level": " ".join(facts.description.split()[2:]),
             "context_length": facts.n_ctx,
         },
     }
