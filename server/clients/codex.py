@@ -50,7 +50,6 @@ def _profile(server: Reached, catalogue: Path) -> str:
         'web_search = "disabled"\n\n'
         "[agents]\nenabled = false\n\n"
         "[features]\ngoals = false\n\n"
-        "[tools]\nview_image = false\n\n"
         f"[model_providers.{NAME}]\n"
         'name = "FunctionGate"\n'
         f"base_url = {quoted(f'{server.url}/v1')}\n"
