@@ -29,6 +29,7 @@ PROGRAM = CommandLine(
             "bench": ("bench", "bench"),
             "tune": ("tune", "tune"),
             "warm": ("warm", "warm"),
+            "launch": ("launch", "launch"),
         }
     ),
     failures=(FunctionGateError,),

@@ -40,9 +40,10 @@ class Config(BaseSettings):
     where no alias was given.
     `embeddings` is how texts are pooled to vectors: "auto" as the model's file says, if it says so.
     `prefix_ram` and `prefix_disk` bound what is kept of tools and system prompts beyond the context.
-    `api_key` is one key or several, separated by commas; empty means that everyone may ask. `chat_template` says whose
-    template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the catalogue's
-    for this model, or 0; a request may say its own.
+    `api_key` is one key or several, separated by commas; empty means that everyone may ask. `cors_origins` are the
+    pages that may ask from a browser: their origins, "local" for this machine's, "*" for all. `chat_template` says
+    whose template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the
+    catalogue's for this model, or 0; a request may say its own.
     `repeat_calls` "end" lets no call be made again that has its result: the answer goes on in words. `more_calls`
     "asked" asks for one more call where the question names what none has, "model" leaves that to the model.
     `ungrounded_calls` "refuse" lets no call be made with values of which the conversation has no word.
@@ -74,6 +75,7 @@ class Config(BaseSettings):
     draft: Annotated[int, Field(ge=0, le=8)] = 8
     flash_attn: Literal["auto", "on", "off"] = "auto"
     api_key: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ("local",)
     max_queue: Annotated[int, Field(ge=0)] = 64
     max_body_size: Annotated[ByteSize, Field(ge=1)] = ByteSize(4 << 20)
     drain_timeout: Annotated[float, Field(ge=0)] = 30.0
@@ -85,7 +87,7 @@ class Config(BaseSettings):
         """Whether a client may call the one model that is served whatever it was built with."""
         return self.model_names == "any" or (self.model_names == "auto" and self.alias is None)
 
-    @field_validator("api_key", mode="before")
+    @field_validator("api_key", "cors_origins", mode="before")
     @classmethod
     def _split_keys(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -5,6 +5,7 @@
     │   ├── ContextLengthError  the prompt does not fit: 400 context_length_exceeded
     │   ├── NotFoundError       no such model or route: 404
     │   ├── UnauthorizedError   no key, or a wrong one: 401
+    │   ├── ForbiddenError      a page that may not ask: 403
     │   ├── BodyTooLargeError   413
     │   └── MediaTypeError      the body is not JSON: 415
     ├── OverloadedError         nobody's: 429 with Retry-After, try again later
@@ -68,6 +69,12 @@ class UnauthorizedError(RequestError):
     """The request has no key, or not one of the server's."""
 
     status = 401
+
+
+class ForbiddenError(RequestError):
+    """The request comes from a page that may not use this server."""
+
+    status = 403
 
 
 class BodyTooLargeError(RequestError):

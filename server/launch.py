@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chat_templates import Family
+    from server.api.state import ModelFacts
     from server.chat.completion import Completion
     from server.chat.embedding import EmbeddingService
     from server.chat.render import Render
     from server.chat.request import ChatRequest
     from server.chat.service import ChatService
+    from server.chat.tokens import TextTokens
     from server.config import Config
     from server.engine.async_engine import AsyncEngine
     from server.engine.embedder import Embedder
@@ -64,6 +66,8 @@ class LoadedModel:
 
     chat: ChatService
     completion: Completion
+    facts: ModelFacts
+    tokens: TextTokens
     embeddings: EmbeddingService | None
     names: tuple[str, ...]
     family_id: str
@@ -136,6 +140,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     from server.chat.completion import CompletionService  # noqa: PLC0415
     from server.chat.embedding import EmbeddingService  # noqa: PLC0415
     from server.chat.service import ChatService  # noqa: PLC0415
+    from server.chat.tokens import TextTokens  # noqa: PLC0415
     from server.llama.errors import LlamaError  # noqa: PLC0415
     from server.llama.library import library  # noqa: PLC0415
     from server.llama.model import Model  # noqa: PLC0415
@@ -181,6 +186,8 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
     return LoadedModel(
         chat=chat,
         completion=CompletionService(engine),
+        facts=_facts(config, weights, family, engine.n_ctx),
+        tokens=TextTokens(weights.vocabulary),
         embeddings=None if embedder is None else EmbeddingService(embedder, weights.vocabulary),
         names=tuple(dict.fromkeys((*aliases, *names))),
         family_id=family.id,
@@ -292,6 +299,26 @@ def _open_store(config: Config, context: Context, cache_dir: Path, file_hash: st
         identity=f"model {file_hash}, {context.state_format}",
         max_ram=config.prefix_ram,
         max_disk=config.prefix_disk,
+    )
+
+
+def _facts(config: Config, weights: Model, family: Family, n_ctx: int) -> ModelFacts:
+    from server.api.state import ModelFacts  # noqa: PLC0415 -- see above
+
+    vocabulary, metadata = weights.vocabulary, weights.metadata
+    return ModelFacts(
+        n_ctx=n_ctx,
+        n_ctx_train=weights.n_ctx_train,
+        n_embd=int(metadata.get(f"{metadata.get('general.architecture')}.embedding_length", 0)),
+        n_params=weights.n_params,
+        size_bytes=weights.size_bytes,
+        description=weights.description,
+        family=family.id,
+        template=weights.chat_template or "",
+        bos=vocabulary.bos or "",
+        eos=vocabulary.pieces[vocabulary.eos].decode("utf-8", "replace"),
+        n_parallel=config.parallel,
+        can_think=family.output.reasoning is not None and family.output.reasoning[0] in (weights.chat_template or ""),
     )
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from byte_vocabulary import ByteVocabulary
+
+from server.api.state import ModelFacts, ServedModel
 from server.chat.request import ChatDelta, ChatPrompt, ToolCallDelta
+from server.chat.tokens import TextTokens
 from server.engine.types import FinishReason, GenerationChunk, GenerationUsage
 
 if TYPE_CHECKING:
@@ -109,3 +113,25 @@ class ScriptedCompletion:
         stream = ScriptedStream(self.script)
         self.streams.append(stream)
         return stream
+
+
+FACTS = ModelFacts(
+    n_ctx=8192,
+    n_ctx_train=32768,
+    n_embd=64,
+    n_params=135_000_000,
+    size_bytes=90_000_000,
+    description="tiny 135M Q4_1",
+    family="chatml",
+    template="{{ messages }}",
+    bos="",
+    eos="<|end|>",
+    n_parallel=4,
+    can_think=False,
+)
+
+
+def served(chat=None, completion=None, names=("tiny",), **more):
+    """A model as the API sees it, scripted and of bytes; `more` are others of its fields."""
+    fields = {"n_vocab": 100, "fingerprint": "fg_test", "facts": FACTS, "tokens": TextTokens(ByteVocabulary()), **more}
+    return ServedModel(chat or ScriptedChat(), completion or ScriptedCompletion(), names, **fields)

@@ -6,10 +6,10 @@ The one mutable object of the HTTP side; changed on the event loop's thread only
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from server.errors import EngineError, NotFoundError, NotReadyError
 
@@ -28,6 +28,46 @@ class Phase(Enum):
     FAILED = "failed"
 
 
+class Tokens(Protocol):
+    """A model's vocabulary as clients may ask about it: ids, and the bytes that they stand for."""
+
+    @property
+    def n_vocab(self) -> int:
+        """How many ids there are."""
+        ...
+
+    def of(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """The ids of a text. `add_special` puts the token in front that begins a text, where the model wants one."""
+        ...
+
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """The bytes of each. Raises `IndexError` with the first id that is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What clients ask about a model before they use it.
+
+    `n_ctx` is how many tokens a prompt and its answer may have, `n_ctx_train` how many it was trained for. `template`
+    is the source of its chat template, `bos` and `eos` are the texts around its texts, `description` is llama.cpp's.
+    `n_parallel` requests run at once.
+    """
+
+    n_ctx: int
+    n_ctx_train: int
+    n_embd: int
+    n_params: int
+    size_bytes: int
+    description: str
+    family: str
+    template: str
+    bos: str
+    eos: str
+    n_parallel: int
+    can_think: bool
+
+
 def no_gauges() -> Mapping[str, int]:
     """Measurements of a model that has none."""
     return {}
@@ -38,9 +78,10 @@ class ServedModel:
     """A loaded model as the API sees it.
 
     `names` are the model's own, the preferred one first; clients may use any other if `answers_to_any_name`. `n_vocab`
-    bounds the ids of `logit_bias`. `fingerprint` changes when the same seed may give another answer. `embeddings` is
-    None for a model that gives none. `measurements` gives the engine's counters by name at this moment, `degradations`
-    those of schemas by keyword; see `server.api.system.metrics`.
+    bounds the ids of `logit_bias`. `facts` and `tokens` are for those who ask about it. `fingerprint` changes when the
+    same seed may give another answer. `embeddings` is None for a model that gives none. `measurements` gives the
+    engine's counters by name at this moment, `degradations` those of schemas by keyword; see
+    `server.api.system.metrics`.
     """
 
     chat: Chat
@@ -48,6 +89,8 @@ class ServedModel:
     names: tuple[str, ...]
     n_vocab: int
     fingerprint: str
+    facts: ModelFacts
+    tokens: Tokens
     embeddings: Embeddings | None = None
     answers_to_any_name: bool = False
     measurements: Callable[[], Mapping[str, float]] = no_gauges

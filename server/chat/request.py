@@ -120,7 +120,7 @@ class ChatDelta:
     calls too. Of what was refused, and of forced further calls' openings, nothing is told.
 
     The end has finish_reason and usage, `warnings` about what the answer is not, or was kept from being, and the
-    `decisions` if the request wants them.
+    `decisions` if the request wants them; `stop` is the stop string that was met.
     """
 
     content: str | None = None
@@ -131,6 +131,7 @@ class ChatDelta:
     warnings: tuple[AnswerWarning, ...] = ()
     decisions: Decisions | None = None
     tokens: tuple[TokenChoice, ...] = ()
+    stop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

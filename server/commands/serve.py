@@ -97,6 +97,13 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     api_key: Annotated[
         str | None, typer.Option(help="Keys that clients may use, separated by commas. Better: FUNCTIONGATE_API_KEY.")
     ] = None,
+    cors_origins: Annotated[
+        str | None,
+        typer.Option(
+            help="Pages that may ask from a browser: origins, separated by commas, local for this machine's, * for "
+            "all. [default: local]"
+        ),
+    ] = None,
     max_queue: Annotated[int | None, typer.Option(help="Requests that may wait. [default: 64]")] = None,
     max_body_size: Annotated[str | None, typer.Option(help="Largest request body. [default: 4MiB]")] = None,
     drain_timeout: Annotated[
@@ -140,7 +147,9 @@ def run_server(config: Config) -> None:
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     listener = bind(config.host, config.port)
     state = ServingState()
-    application = create_app(state, api_keys=config.api_key, max_body_bytes=config.max_body_size)
+    application = create_app(
+        state, api_keys=config.api_key, cors_origins=config.cors_origins, max_body_bytes=config.max_body_size
+    )
 
     def load() -> LoadedModel:
         with DownloadBar(Console(stderr=True)) as bar:
@@ -154,6 +163,8 @@ def run_server(config: Config) -> None:
                 loaded.names,
                 loaded.n_vocab,
                 loaded.fingerprint,
+                loaded.facts,
+                loaded.tokens,
                 loaded.embeddings,
                 answers_to_any_name=config.answers_to_any_name,
                 measurements=loaded.measurements,

@@ -20,9 +20,15 @@ class Detokenizer:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._stop = stop
         self._held = ""
-        self.is_stopped = False
+        self.stopped_by: str | None = None
+        """The stop string that was met."""
         self.n_decoded = 0
         """Whole characters so far, held back or told."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a stop string was met."""
+        return self.stopped_by is not None
 
     def feed(self, data: bytes) -> str:
         """The text that these bytes complete; empty once a stop string was met."""
@@ -42,10 +48,11 @@ class Detokenizer:
         if not self._stop:
             return text
         text = self._held + text
-        matches = [(at + len(stop), at) for stop in self._stop if (at := text.find(stop)) >= 0]
+        matches = [(at + len(stop), at, stop) for stop in self._stop if (at := text.find(stop)) >= 0]
         if matches:
-            self.is_stopped, self._held = True, ""
-            return text[: min(matches)[1]]
+            _, at, self.stopped_by = min(matches)
+            self._held = ""
+            return text[:at]
         n_ready = len(text) - max(_overlap(text, stop) for stop in self._stop)
         self._held = text[n_ready:]
         return text[:n_ready]

@@ -271,7 +271,8 @@ class Engine:
         self.metrics.completion_tokens += usage.completion
         self.metrics.forced_tokens += usage.forced
         self.metrics.decode_steps += usage.decode_steps
-        chunk = GenerationChunk(sequence.take_text(), reason, usage, sequence.take_choices())
+        stop = sequence.detokenizer.stopped_by
+        chunk = GenerationChunk(sequence.take_text(), reason, usage, sequence.take_choices(), stop)
         self._outbox.append(Delivery(sequence, chunk, is_last=True))
 
     def _deliver(self) -> list[Delivery]:

@@ -145,10 +145,12 @@ class GenerationChunk:
     """A piece of a generation. The last one, and only it, has a `finish_reason`. `usage` is what was counted so far.
 
     `text` is whole UTF-8, never part of a stop string, and may be empty. `choices` are the tokens since the last chunk,
-    for requests that want them; the text of the last ones may come with a later chunk.
+    for requests that want them; the text of the last ones may come with a later chunk. `stop` is the stop string that
+    ended the generation, in its last chunk.
     """
 
     text: str
     finish_reason: FinishReason | None = None
     usage: GenerationUsage | None = None
     choices: tuple[TokenChoice, ...] = ()
+    stop: str | None = None

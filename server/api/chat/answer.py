@@ -115,8 +115,9 @@ class _ChoiceWriter:
             if (call := self._tool_call(delta.tool_call)) is not None:
                 pieces.append(self._piece({"tool_calls": [call]}))
         if delta.finish_reason is not None:
-            is_empty = not (self._has_content or self._has_calls)
-            pieces.append(self._piece({"content": ""} if is_empty else {}, delta.finish_reason))
+            if not (self._has_content or self._has_calls):
+                pieces.append(self._piece({"content": ""}))
+            pieces.append(self._piece({}, delta.finish_reason))  # some clients read nothing else of it
         return pieces
 
     def _piece(self, delta: dict[str, Any], finish_reason: str | None = None) -> Piece:

@@ -7,7 +7,7 @@ exception that is not ours becomes a plain 500, and the log has the rest.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -31,7 +31,7 @@ CLIENT_CLOSED_REQUEST = 499
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong, for any dialect to tell: OpenAI's fields, the status, and headers for retries."""
+    """What went wrong, for any dialect to tell: OpenAI's fields, the status, headers, the name of the request."""
 
     status: int
     message: str
@@ -39,6 +39,7 @@ class Failure:
     param: str | None = None
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    request_id: str | None = None
 
 
 def failure_of(error: Exception) -> Failure:
@@ -80,7 +81,11 @@ OPENAI = ErrorShape(openai_body)
 
 def error_response(scope: Scope, error: Exception) -> JSONResponse:
     """The HTTP answer for an exception, in the dialect of the request."""
-    return _shape(scope).response(failure_of(error))
+    return _response(scope, failure_of(error))
+
+
+def _response(scope: Scope, failure: Failure) -> JSONResponse:
+    return _shape(scope).response(replace(failure, request_id=scope.get("state", {}).get("request_id")))
 
 
 def _shape(scope: Scope) -> ErrorShape:
@@ -114,7 +119,7 @@ async def _routing(request: Request, error: Exception) -> Response:
         405: f"{request.url.path} does not take {request.method}.",
     }.get(error.status_code, error.detail)
     failure = Failure(error.status_code, message, "invalid_request_error", code=code, headers=error.headers or {})
-    return _shape(request.scope).response(failure)
+    return _response(request.scope, failure)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

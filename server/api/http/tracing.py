@@ -24,7 +24,10 @@ _SAFE_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class TracingMiddleware:
-    """Sets `x-request-id` on every answer and `openai-processing-ms` on whole ones; measures; logs."""
+    """Sets `x-request-id` on every answer and `openai-processing-ms` on whole ones; measures; logs.
+
+    `request-id` is the same under the name that Messages' clients read; `request.state.request_id` is for its errors.
+    """
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
@@ -36,6 +39,7 @@ class TracingMiddleware:
             await self._app(scope, receive, send)
             return
         trace = _Trace(scope, send)
+        scope.setdefault("state", {})["request_id"] = trace.id
         try:
             await self._app(scope, receive, trace.send)
         except Exception:
@@ -62,7 +66,7 @@ class _Trace:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self.id
+            headers["x-request-id"] = headers["request-id"] = self.id
             if not headers.get("content-type", "").startswith("text/event-stream"):
                 headers["openai-processing-ms"] = str(round(self.seconds() * 1000))
         await self._send(message)

@@ -78,7 +78,7 @@ def text(holder: Mapping[str, Any], name: str, at: str) -> str:
 
 def dotted(location: tuple[int | str, ...]) -> str:
     """`("messages", 0, "content")` as `messages[0].content`."""
-    if location[0] in ("tool_choice", "function_call", "prompt", "input", "conversation"):
+    if location[0] in ("tool_choice", "function_call", "prompt", "input", "conversation", "system", "content"):
         # One of several types: pydantic's location goes on with the name of a type, which no client knows.
         return str(location[0])
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)

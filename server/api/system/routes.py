@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.requests import Request  # at run time: FastAPI reads the annotations
 from starlette.responses import JSONResponse, Response
 
 from server.api.state import Phase
@@ -14,13 +13,23 @@ from server.api.state import Phase
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from server.api.state import ServedModel, ServingState
+    from server.api.state import ServingState
 
 ROUTES = {
     "POST /v1/chat/completions": "OpenAI's chat completions, streamed or not",
     "POST /v1/completions": "OpenAI's text completions, streamed or not",
+    "POST /v1/messages": "Anthropic's messages, streamed or not",
+    "POST /v1/messages/count_tokens": "how many tokens a message's prompt has",
     "POST /v1/embeddings": "OpenAI's embeddings, of models that give them",
     "GET /v1/models": "the model and its names",
+    "GET /props": "the model's properties, as llama-server tells them",
+    "POST /tokenize": "the tokens of a text",
+    "POST /detokenize": "the text of tokens",
+    "POST /apply-template": "the prompt of a chat",
+    "GET /version": "the server's version",
+    "GET /api/version": "the server's version, where Ollama's clients ask",
+    "GET /api/tags": "the model, where Ollama's clients ask",
+    "HEAD /": "200: the server is there",
     "GET /health": "200 when ready, 503 while loading or draining, or after a failure",
     "GET /metrics": "Prometheus metrics",
     "GET /openapi.json": "a description for machines",
@@ -44,25 +53,6 @@ class SystemEndpoints:
         reason = {} if failure is None else {"reason": failure.message}
         return JSONResponse({"status": phase.value, **reason}, 200 if phase is Phase.READY else 503)
 
-    async def models(self) -> Response:
-        """The list of models: the one that is served. Empty while it is loading."""
-        model = self.state.model
-        return JSONResponse({"object": "list", "data": [] if model is None else [self._describe(model)]})
-
-    async def model(self, request: Request) -> Response:
-        """One model by any of its names."""
-        name = request.path_params["name"]
-        return JSONResponse({**self._describe(self.state.require_named(name)), "id": name})
-
     async def metrics(self) -> Response:
         """Prometheus' text format."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
-
-    def _describe(self, model: ServedModel) -> dict[str, Any]:
-        return {
-            "id": model.names[0],
-            "object": "model",
-            "created": self.state.created,
-            "owned_by": "functiongate",
-            "aliases": list(model.names[1:]),
-        }

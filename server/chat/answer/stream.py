@@ -163,7 +163,7 @@ class ChatStream:
                 await self._decide(is_cut=False)
                 self._begin(further, usage)
                 return
-        await self._finish(reason, usage)
+        await self._finish(reason, usage, chunk.stop)
 
     async def _end_without(self, refused: Refusal, chunk: GenerationChunk) -> None:
         """End an answer of which a limit cut a call that is not made: there is nothing left to go on with."""
@@ -216,7 +216,7 @@ class ChatStream:
         if self._record is not None and self._record.is_told:
             self._decisions = await asyncio.to_thread(self._record.decisions, is_cut=is_cut)
 
-    async def _finish(self, reason: FinishReason, usage: GenerationUsage | None) -> None:
+    async def _finish(self, reason: FinishReason, usage: GenerationUsage | None, stop: str | None = None) -> None:
         if reason is FinishReason.STOP:
             self._unenforced.end_content()
         found = await asyncio.to_thread(self._unenforced.warnings) if self._unenforced else ()
@@ -228,6 +228,7 @@ class ChatStream:
                 usage=usage,
                 warnings=(*self._schemas.warnings, *self._refused, *found),
                 decisions=self._decisions,
+                stop=stop,
             )
         )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import httpx
 import pytest
 from openai import AsyncOpenAI
-from scripted_chat import ScriptedChat, ScriptedCompletion
+from scripted_chat import ScriptedChat, ScriptedCompletion, served
 
 from server.api.app import create_app
-from server.api.state import ServedModel, ServingState
+from server.api.state import ServingState
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def completion():
 @pytest.fixture
 def state(chat, completion):
     serving = ServingState()
-    serving.ready(ServedModel(chat, completion, ("tiny", "tiny-file"), n_vocab=100, fingerprint="fg_test"))
+    serving.ready(served(chat, completion, ("tiny", "tiny-file")))
     return serving
 
 

@@ -230,3 +230,11 @@ async def test_another_call_is_one_that_does_not_begin_with_the_answered_value(g
     call = '<tool_call>\n{"name": "opening_hours", "arguments": {"day": "'
     assert allows(f"{call}Friday")
     assert not allows(f"{call}Monday")
+
+
+async def test_the_end_of_an_answer_tells_the_stop_string_that_was_met(engine):
+    service = ChatService(engine, get_family("qwen2.5"))
+    for stop in ((), tuple("abcdefghijklmnopqrstuvwxyz")):
+        request = ChatRequest(MESSAGES, max_tokens=120, stop=stop, sampling=SamplingParams(temperature=0.0))
+        *_, end = [delta async for delta in await service.open(request)]
+        assert (end.stop in stop) if stop else (end.stop is None)

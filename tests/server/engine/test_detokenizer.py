@@ -56,6 +56,20 @@ def test_text_is_delivered_as_soon_as_it_cannot_begin_a_stop_string() -> None:
     assert detokenizer.feed(b"b") == "</b"
 
 
+@given(texts, stops, st.lists(st.integers(0, 120), max_size=20))
+def test_the_stop_string_that_was_met_is_told(text: str, stop: tuple[str, ...], cuts: list[int]) -> None:
+    detokenizer = Detokenizer(stop)
+    for piece in pieces_of(text.encode(), cuts):
+        detokenizer.feed(piece)
+    detokenizer.finish()
+    kept = cut_by_reading_characters(text, stop)
+    if kept == text:
+        assert detokenizer.stopped_by is None
+    else:
+        assert detokenizer.stopped_by in stop
+        assert text.startswith(kept + detokenizer.stopped_by)
+
+
 def test_nothing_follows_a_stop_string() -> None:
     detokenizer = Detokenizer(("end",))
     assert detokenizer.feed(b"the end, and more") == "the "

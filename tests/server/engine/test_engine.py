@@ -52,6 +52,7 @@ call: %json {
 class Answer:
     text: str = ""
     reason: FinishReason | None = None
+    stop: str | None = None
     usage: GenerationUsage | None = None
     error: EngineError | None = None
     n_terminal: int = 0
@@ -84,6 +85,7 @@ def take(answers: dict[int, Answer], deliveries: list) -> None:
             assert answer.usage is None or answer.usage.completion <= delivery.item.usage.completion
             answer.text += delivery.item.text
             answer.reason, answer.usage = delivery.item.finish_reason, delivery.item.usage
+            answer.stop = delivery.item.stop
         else:
             answer.error = delivery.item
 
@@ -236,7 +238,7 @@ def test_max_tokens_cuts_forced_runs_too(max_tokens: int) -> None:
 def test_a_stop_string_ends_an_answer_in_the_middle_of_a_forced_run() -> None:
     answer = alone(request(b"x", stop=("gh",), lark='start: ("a" | "b") "cdefghij"'))
     assert answer.text[1:] == "cdef"
-    assert answer.reason is FinishReason.STOP
+    assert (answer.reason, answer.stop) == (FinishReason.STOP, "gh")
     assert answer.usage.completion == 7
 
 

@@ -9,11 +9,11 @@ import openai as sdk
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_chat import ScriptedChat, ScriptedCompletion
+from scripted_chat import served
 
 from server.api.app import create_app
 from server.api.http.body import MAX_DEPTH
-from server.api.state import ServedModel, ServingState
+from server.api.state import ServingState
 from server.errors import ContextLengthError, EngineError, NotReadyError, OverloadedError, RequestError
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
@@ -288,7 +288,7 @@ async def test_a_loading_server_answers_503(chat):
         refused = await http.post("/v1/chat/completions", json=body)
         assert (refused.status_code, error_of(refused)["code"]) == (503, "loading")
         assert refused.headers["retry-after"] == "1"
-        state.ready(ServedModel(chat, ScriptedCompletion(), ("tiny",), 10, "fg"))
+        state.ready(served(chat))
         assert (await http.get("/health")).status_code == 200
         assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
         state.drain()
@@ -318,7 +318,7 @@ bodies = json_values | st.fixed_dictionaries(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_no_body_whatsoever_is_the_servers_fault(body):
     state = ServingState()
-    state.ready(ServedModel(ScriptedChat(), ScriptedCompletion(), ("tiny",), 100, "fg"))
+    state.ready(served())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(state)), base_url="http://test") as http:
         response = await http.post(
             "/v1/chat/completions",

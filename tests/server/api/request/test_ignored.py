@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from server.api.request.ignored import BODY, CALL, MESSAGE, PART, TOOL
-from server.api.state import ServedModel
 
 USER = {"role": "user", "content": "Weather in Turin?"}
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -184,11 +184,8 @@ async def test_places_of_one_kind_are_told_once(ask):
 
 
 async def test_any_name_is_answered_to_where_that_is_wanted(ask, state, chat):
-    served = state.model
     assert (await ask(model="gpt-4o")).status_code == 404
-    state.ready(
-        ServedModel(served.chat, served.completion, served.names, served.n_vocab, "f", answers_to_any_name=True)
-    )
+    state.ready(replace(state.model, answers_to_any_name=True))
     answer = await ask(model="gpt-4o")
     assert (answer.status_code, answer.json()["model"]) == (200, "gpt-4o")
     assert len(chat.requests) == 1

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import pytest
 from fastapi.routing import APIRoute
+from scripted_chat import served
 
-from server.api.state import ServedModel
 from server.api.system.routes import ROUTES
-
-
-async def test_the_sdk_lists_and_finds_the_model_by_every_name(openai):
-    assert [model.id async for model in openai.models.list()] == ["tiny"]
-    for name in ("tiny", "tiny-file"):
-        assert (await openai.models.retrieve(name)).id == name
-
-
-async def test_an_unknown_model_is_not_listed(http):
-    response = await http.get("/v1/models/org/unknown")
-    assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_the_index_names_every_route(app):
     served = {f"{next(iter(r.methods))} {r.path}" for r in app.routes if isinstance(r, APIRoute)}
     assert served - {"GET /", "GET /v1/models/{name:path}"} <= set(ROUTES)
+
+
+async def test_a_probe_of_the_root_is_answered_without_a_body(http):
+    answer = await http.head("/")
+    assert answer.status_code == 200
 
 
 async def test_a_request_has_a_name_its_own_or_a_new_one(http):
@@ -36,9 +30,7 @@ async def test_a_request_has_a_name_its_own_or_a_new_one(http):
 
 
 async def test_metrics_count_requests_and_show_the_engine(http, state, chat, completion, ask):
-    state.ready(
-        ServedModel(chat, completion, ("tiny",), 100, "fg", measurements=lambda: {"tokens_total": 3, "running": 1})
-    )
+    state.ready(served(chat, completion, measurements=lambda: {"tokens_total": 3, "running": 1}))
     await ask()
     await http.get("/v1/typed/by/someone")
     lines = (await http.get("/metrics")).text.splitlines()

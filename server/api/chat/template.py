@@ -1,0 +1,36 @@
+"""POST /apply-template: the text that a chat completion would give the model, which is not asked. llama-server's.
+
+Knows the body of a chat completion, whose fields it takes; `model` may be left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request  # at run time: FastAPI reads the annotations
+from starlette.responses import JSONResponse, Response
+
+from server.api.chat.request import to_chat_request
+from server.api.chat.schemas import read_request
+from server.api.http.body import read_object
+from server.api.request.terms import read_terms
+
+if TYPE_CHECKING:
+    from server.api.state import ServingState
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateEndpoint:
+    """Renders prompts with the state's model."""
+
+    state: ServingState
+    max_body_bytes: int
+
+    async def __call__(self, request: Request) -> Response:
+        """The prompt of a chat completion, with the markers in it."""
+        body = await read_object(request, self.max_body_bytes)
+        wanted = read_request({"model": self.state.require_ready().names[0], **body})
+        model = self.state.require_named(wanted.model)
+        prompt = await model.chat.prompt(to_chat_request(wanted, model.n_vocab, read_terms(request)))
+        return JSONResponse({"prompt": prompt.text})

@@ -1,0 +1,1 @@
+"""What is served, told as each kind of client asks for it."""

@@ -1,0 +1,1 @@
+"""Other people's programs, and how each is told to use this server."""
