@@ -16,6 +16,7 @@ VENV ?= .venv
 MODEL ?=
 PORT ?=
 TOOLS ?=
+TABLE ?=
 VERSION ?=
 ARGS ?=
 
@@ -77,8 +78,9 @@ test-quantizer: $(VENV)/dev.stamp ## a whole set from SmolLM2: files, a served t
 test-oracles: $(VENV)/dev.stamp ## compare with llama.cpp's own tools; TOOLS= is a folder with llama-quantize and llama-imatrix
 	FUNCTIONGATE_KERNELS=0 FUNCTIONGATE_LLAMA_TOOLS='$(TOOLS)' $(VENV)/bin/python -m pytest tests/quantizer -m slow $(ARGS)
 
-test-clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## the loops of the clients' own packages end; MODEL= is a GGUF file; needs npm
+test-clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## each client, in an environment of its own, gets what it asks for; MODEL=, TABLE=; needs npm
 	FUNCTIONGATE_CLIENTS='$(abspath $(VENV)-clients)' FUNCTIONGATE_CLIENTS_MODEL='$(MODEL)' \
+		FUNCTIONGATE_CLIENTS_TABLE='$(TABLE)' \
 		$(VENV)/bin/python -m pytest tests/clients -m slow $(ARGS)
 
 lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
@@ -144,10 +146,15 @@ clean: ## remove what make created here (the compiled bindings stay in the cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The clients have an environment of their own: they ask for other releases of what the server uses.
-$(VENV)-clients/clients.stamp: tests/clients/requirements.txt $(wildcard tests/clients/node/*)
+$(VENV)-clients/clients.stamp: tests/clients/requirements.txt $(wildcard tests/clients/node/* tests/clients/alone/*)
 	$(if $(PYTHON),,$(error $(NO_PYTHON)))
 	$(PYTHON) -m venv $(VENV)-clients
 	$(VENV)-clients/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	for alone in instructor smolagents; do \
+		$(PYTHON) -m venv $(VENV)-clients/$$alone; \
+		$(VENV)-clients/$$alone/bin/python -m pip --disable-pip-version-check install --quiet \
+			--requirement tests/clients/alone/$$alone.txt; \
+	done
 	@mkdir -p $(VENV)-clients/node
 	cp tests/clients/node/* $(VENV)-clients/node
 	npm install --prefix $(VENV)-clients/node --no-audit --no-fund

@@ -44,6 +44,10 @@ class ByteVocabulary:
     def bos(self) -> str | None:
         return None
 
+    @property
+    def infill(self) -> tuple[int, int, int | None] | None:
+        return None
+
     def tokenize(self, text: bytes, *, parse_special: bool) -> list[int]:
         if not parse_special:
             return list(text)

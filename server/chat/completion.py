@@ -22,14 +22,16 @@ from server.errors import ContextLengthError, RequestError
 class CompletionRequest:
     """One prompt to continue: text, or token ids that are taken as they are.
 
-    `echo` puts the prompt's text in front of the answer. `n_others` is how many runners-up of each token are told with
-    it, None tells no tokens. `param` is the prompt's place in the client's request.
+    With a `suffix` what is generated stands between the prompt and it. `echo` puts the prompt's text in front of the
+    answer. `n_others` is how many runners-up of each token are told with it, None tells no tokens. `param` is the
+    prompt's place in the client's request.
     """
 
     prompt: str | tuple[int, ...]
     sampling: SamplingParams = field(default_factory=SamplingParams)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    suffix: str | None = None
     echo: bool = False
     param: str = "prompt"
     terms: ServiceTerms = field(default_factory=ServiceTerms)
@@ -82,9 +84,26 @@ class CompletionService:
                 f"Invalid {request.param}: {unknown} is not a token id; ids are 0 to {n_vocab - 1}.",
                 param=request.param,
             )
+        if request.suffix is not None:
+            prompt = self._around(prompt, request.suffix)
         if len(prompt) + 1 > self._engine.n_ctx:
             raise ContextLengthError(len(prompt), self._engine.n_ctx, param=request.param, parts="the prompt")
         return prompt
+
+    def _around(self, prompt: tuple[int, ...], suffix: str) -> tuple[int, ...]:
+        """The tokens of a prompt after which its model writes what stands before the suffix."""
+        infill = self._engine.vocabulary.infill
+        if infill is None:
+            raise RequestError(
+                "suffix is not supported by this model: it has no tokens to mark the middle of a text.",
+                param="suffix",
+                code="unsupported_parameter",
+            )
+        after = tuple(self._engine.vocabulary.tokenize(suffix.encode("utf-8", "replace"), parse_special=False))
+        before_prompt, before_suffix, before_middle = infill
+        if before_middle is None:
+            return (before_suffix, *after, before_prompt, *prompt)
+        return (before_prompt, *prompt, before_suffix, *after, before_middle)
 
     def _text(self, request: CompletionRequest) -> str:
         if isinstance(request.prompt, str):

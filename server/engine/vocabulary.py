@@ -36,6 +36,14 @@ class Vocabulary(Protocol):
         """The text of the token to put in front of every prompt, or None if the model wants none."""
         ...
 
+    @property
+    def infill(self) -> tuple[int, int, int | None] | None:
+        """The ids before a text, before what follows it, and before its middle, which comes last; None without them.
+
+        Without a third one what follows comes first, and the text last.
+        """
+        ...
+
     def tokenize(self, text: bytes, *, parse_special: bool) -> list[int]:
         """Token ids of UTF-8 text, nothing added. With `parse_special` marker texts become their tokens."""
         ...

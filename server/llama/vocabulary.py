@@ -48,6 +48,11 @@ class Vocabulary:
         wants_bos = bool(c.llama_vocab_get_add_bos(handle)) and bos >= 0
         self._bos_token = bos if wants_bos else None
         self._bos = self._pieces[bos].decode("utf-8", "replace") if wants_bos else None
+        prefix, suffix, middle = (
+            int(of(handle)) for of in (c.llama_vocab_fim_pre, c.llama_vocab_fim_suf, c.llama_vocab_fim_mid)
+        )
+        has_infill = prefix >= 0 and suffix >= 0
+        self._infill = (prefix, suffix, middle if middle >= 0 else None) if has_infill else None
         self._prefix: tuple[int, ...] = ()
         probe = self._tokenize(b"x", parse_special=False)
         if b"".join(self._pieces[i] for i in probe) != b"x":
@@ -82,6 +87,14 @@ class Vocabulary:
     def bos_token(self) -> int | None:
         """The id of the token that starts every text, or None if the model wants none."""
         return self._bos_token
+
+    @property
+    def infill(self) -> tuple[int, int, int | None] | None:
+        """The ids before a text, before what follows it, and before its middle, which comes last; None without them.
+
+        Without a third one what follows comes first, and the text last.
+        """
+        return self._infill
 
     def tokenize(self, text: bytes, *, parse_special: bool) -> list[int]:
         """Token ids of UTF-8 text, nothing added. With `parse_special` marker texts become their tokens.

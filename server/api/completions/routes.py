@@ -80,6 +80,7 @@ def to_completion_requests(wanted: CompletionRequestBody, n_vocab: int, terms: S
         prompt="",
         max_tokens=wanted.max_tokens or DEFAULT_MAX_TOKENS,
         stop=tuple(wanted.stop or ()),
+        suffix=wanted.suffix or None,
         echo=bool(wanted.echo),
         terms=terms,
         n_others=wanted.logprobs,

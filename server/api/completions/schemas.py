@@ -5,23 +5,17 @@ Knows OpenAI's wire names. The law: a parameter is honoured, documented as ignor
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from server.api.request.fields import NOTHING
 from server.api.request.sampling import SampledRequest, validated_sampled
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Parameters that are not served: the values that ask for nothing, and what to do instead.
-UNSUPPORTED_FOR_TEXT: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
-    {
-        "suffix": (("",), "only the end of a text is generated"),
-    }
-)
 MAX_N = 8  # answers to one prompt
 
 
@@ -34,11 +28,12 @@ class CompletionRequestBody(SampledRequest):
     best_of: int | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: bool | None = None
+    suffix: str | None = None
 
 
 def read_completion_request(body: Mapping[str, Any]) -> CompletionRequestBody:
     """The validated fields of a text completion's body. Raises `RequestError` as `validated` does."""
-    request = validated_sampled(CompletionRequestBody, body, UNSUPPORTED_FOR_TEXT)
+    request = validated_sampled(CompletionRequestBody, body, NOTHING)
     if request.echo and request.logprobs is not None:
         raise RequestError(
             "logprobs are told of generated tokens, not of the prompt's; leave echo out.",

@@ -69,3 +69,23 @@ async def test_a_prompt_that_is_too_long_says_so(open_service):
     with pytest.raises(ContextLengthError, match="64 are taken by the prompt") as caught:
         await open_service(ByteVocabulary()).open(CompletionRequest("x" * 64))
     assert (caught.value.param, caught.value.n_prompt) == ("prompt", 64)
+
+
+@pytest.mark.parametrize(
+    ("infill", "tokens"),
+    [((258, 259, 260), (258, *b"ab", 259, *b"yz", 260)), ((258, 259, None), (259, *b"yz", 258, *b"ab"))],
+)
+async def test_what_stands_between_prompt_and_suffix_is_asked_in_the_models_order(open_service, infill, tokens):
+    class VocabularyWithInfill(ByteVocabulary):
+        @property
+        def infill(self):
+            return infill
+
+    service = open_service(VocabularyWithInfill())
+    assert service._tokens(CompletionRequest("ab", suffix="yz")) == tokens
+
+
+async def test_a_model_without_tokens_for_it_refuses_a_suffix(open_service):
+    with pytest.raises(RequestError) as caught:
+        await open_service(ByteVocabulary()).open(CompletionRequest("ab", suffix="yz"))
+    assert caught.value.param == "suffix"

@@ -124,7 +124,7 @@ async def test_usage_is_streamed_only_when_asked_for(complete):
         ({"n": 9}, "n", "invalid_value"),
         ({"n": 0}, "n", "invalid_value"),
         ({"best_of": 3}, "best_of", "unsupported_parameter"),
-        ({"suffix": "the end"}, "suffix", "unsupported_parameter"),
+        ({"suffix": 1}, "suffix", "invalid_type"),
         ({"logprobs": 6}, "logprobs", "invalid_value"),
         ({"logprobs": 1, "echo": True}, "logprobs", "unsupported_parameter"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
@@ -221,3 +221,9 @@ async def test_tokens_are_told_with_their_places(completion, openai):
     stream = await openai.completions.create(model="tiny", prompt="a", logprobs=2, stream=True)
     streamed = [token async for chunk in stream for token in chunk.choices[0].logprobs.tokens]
     assert streamed == told.tokens
+
+
+@pytest.mark.parametrize(("given", "asked"), [("the end", "the end"), ("", None), (None, None)])
+async def test_a_suffix_reaches_the_service(completion, complete, given, asked):
+    assert (await complete(suffix=given)).status_code == 200
+    assert completion.requests[0].suffix == asked
