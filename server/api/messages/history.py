@@ -148,6 +148,8 @@ def _block(
     if not isinstance(block, dict):
         raise invalid(at, "expected an object with a type", code="invalid_type")
     kind = block.get("type")
+    if not isinstance(kind, str):
+        raise missing(f"{at}.type") if kind is None else invalid(f"{at}.type", "expected a string", code="invalid_type")
     if kind in _THOUGHTS and "tool_use" in kinds:
         ignored.add(at, "a thought of an earlier turn says nothing to the model")
         return None
@@ -159,7 +161,7 @@ def _block(
         raise invalid(f"{at}.type", _MEDIA[kind])
     if kind not in kinds:
         raise invalid(f"{at}.type", f"{kind!r} is not supported here; there are: {', '.join(sorted(kinds))}")
-    return _Block(at, str(kind), _READERS[str(kind)](fields, at, ignored))
+    return _Block(at, kind, _READERS[kind](fields, at, ignored))
 
 
 def _text(fields: dict[str, Any], at: str, _ignored: IgnoredParameters) -> dict[str, Any]:
