@@ -133,9 +133,11 @@ class ResponseBuilder:
             told["incomplete_details"] = {"reason": "max_output_tokens"}
         else:
             told["completed_at"] = int(self._now())
-        warnings = [*self._head.ignored, *delta.warnings]
+        # What was left out is named by its place in the body already.
+        warnings = [warning.fields() for warning in self._head.ignored]
+        warnings += [self._head.places.warning(warning.fields()) for warning in delta.warnings]
         if warnings:
-            told["warnings"] = [self._head.places.warning(warning.fields()) for warning in warnings]
+            told["warnings"] = warnings
         if delta.decisions is not None:
             told["decisions"] = delta.decisions.fields()
         self._end = self._head.response(status, self._output, **told)
