@@ -137,26 +137,24 @@ FORCED = {"type": "function", "function": {"name": "get_weather"}}
 
 
 @pytest.mark.parametrize(
-    ("choice", "tools", "mode", "names"),
+    ("choice", "tools", "expected"),
     [
-        (None, [WEATHER], "auto", None),
-        (None, [], "none", None),
-        ("auto", [{"type": "web_search"}], "none", None),
-        ("none", [WEATHER], "none", None),
-        ("required", [WEATHER], "required", None),
-        ({"type": "function", "name": "get_weather"}, [WEATHER], FORCED, None),
-        ({"type": "function", "name": "get_weather"}, [WEATHER, NAMESPACE], FORCED, None),
+        (None, [WEATHER], ("auto", None)),
+        (None, [], ("none", None)),
+        ("auto", [{"type": "web_search"}], ("none", None)),
+        ("none", [WEATHER], ("none", None)),
+        ("required", [WEATHER], ("required", None)),
+        ({"type": "function", "name": "get_weather"}, [WEATHER], (FORCED, None)),
+        ({"type": "function", "name": "get_weather"}, [WEATHER, NAMESPACE], (FORCED, None)),
         (
             {"type": "function", "name": "get_weather"},
             [NAMESPACE],
-            {"type": "function", "function": {"name": "mcp.get_weather"}},
-            None,
+            ({"type": "function", "function": {"name": "mcp.get_weather"}}, None),
         ),
         (
             {"type": "custom", "name": "patch", "namespace": "mcp"},
             [PATCH, NAMESPACE],
-            {"type": "function", "function": {"name": "mcp.patch"}},
-            None,
+            ({"type": "function", "function": {"name": "mcp.patch"}}, None),
         ),
         (
             {
@@ -165,15 +163,14 @@ FORCED = {"type": "function", "function": {"name": "get_weather"}}
                 "tools": [{"type": "custom", "name": "patch"}, {"type": "web_search"}],
             },
             [WEATHER, PATCH],
-            "required",
-            {"patch"},
+            ("required", {"patch"}),
         ),
     ],
 )
-async def test_every_form_of_tool_choice(ask, chat, choice, tools, mode, names):
+async def test_every_form_of_tool_choice(ask, chat, choice, tools, expected):
     response = await ask(tools=tools, tool_choice=choice)
     assert response.status_code == 200, response.text
-    assert (chat.requests[0].tool_choice, chat.requests[0].allowed_tools) == (mode, names)
+    assert (chat.requests[0].tool_choice, chat.requests[0].allowed_tools) == expected
 
 
 @pytest.mark.parametrize(

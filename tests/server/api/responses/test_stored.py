@@ -34,7 +34,7 @@ async def test_a_response_goes_on_from_the_one_before_it_with_instructions_of_it
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_what_was_answered_is_retrieved_and_deleted(openai, chat, stream):
+async def test_what_was_answered_is_retrieved_and_deleted(openai, stream):
     if stream:
         async with openai.responses.stream(model="tiny", input="hi") as events:
             told = await events.get_final_response()
