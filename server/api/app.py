@@ -17,6 +17,7 @@ from server.api.http.errors import ErrorShape, install_error_handlers, openai_bo
 from server.api.http.tracing import TracingMiddleware
 from server.api.responses.routes import ResponsesEndpoint
 from server.api.responses.schemas import ResponsesRequest
+from server.api.responses.stored.conversations import ConversationBody, ConversationsEndpoints, ItemsBody
 from server.api.system.metrics import HttpMetrics
 from server.api.system.routes import SystemEndpoints
 from server.version import functiongate_version
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from server.api.responses.store import ResponseStore
+    from server.api.responses.stored.store import ResponseStore
     from server.api.state import ServingState
 
 DEFAULT_MAX_BODY_BYTES = 4 << 20  # a hundred services' tools are some 100 KB; the rest is for prompts
@@ -80,6 +81,14 @@ def create_app(
     app.add_api_route(stored, responses.delete, methods=["DELETE"])
     app.add_api_route(f"{stored}/cancel", responses.cancel, methods=["POST"])
     app.add_api_route(f"{stored}/input_items", responses.input_items, methods=["GET"])
+    conversations = ConversationsEndpoints(store, max_body_bytes)
+    shape = _body(ConversationBody)
+    app.add_api_route("/v1/conversations", conversations.create, methods=["POST"], openapi_extra=shape)
+    one = "/v1/conversations/{conversation_id}"
+    app.add_api_route(one, conversations.retrieve, methods=["GET"])
+    app.add_api_route(one, conversations.delete, methods=["DELETE"])
+    app.add_api_route(f"{one}/items", conversations.items, methods=["GET"])
+    app.add_api_route(f"{one}/items", conversations.add, methods=["POST"], openapi_extra=_body(ItemsBody))
     return app
 
 

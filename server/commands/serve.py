@@ -21,7 +21,7 @@ from server.errors import EngineFailedError, FunctionGateError
 if TYPE_CHECKING:
     import socket
 
-    from server.api.responses.store import ResponseStore
+    from server.api.responses.stored.store import ResponseStore
     from server.launch import LoadedModel
 
 log = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ def run_server(config: Config) -> None:
 
 def _open_store(config: Config) -> ResponseStore | None:
     """Where responses are stored, None if they are not: a folder that cannot be written to stops no server."""
-    from server.api.responses.store import ResponseStore, StoreError  # noqa: PLC0415 -- see above
+    from server.api.responses.stored.store import ResponseStore, StoreError  # noqa: PLC0415 -- see above
     from server.model_files.cache import cache_directory  # noqa: PLC0415
 
     if not config.store:

@@ -18,15 +18,15 @@ from server.api.http.body import read_object
 from server.api.http.connection import while_connected
 from server.api.http.sse import EventStream
 from server.api.request.ignored import IgnoredParameters
-from server.api.request.terms import read_terms
+from server.api.request.terms import owner_of, read_terms
 from server.api.responses.build import ResponseBuilder
 from server.api.responses.events import ResponseEvents, ResponseWriter, whole
 from server.api.responses.head import ResponseHead
-from server.api.responses.history import Given, History, input_of
-from server.api.responses.listing import listing, read_paging
 from server.api.responses.request import to_chat_request
 from server.api.responses.schemas import ResponsesRequest, read_request
-from server.api.responses.store import ResponseStore, Turn
+from server.api.responses.stored.history import Given, History, input_of
+from server.api.responses.stored.listing import listing, read_paging
+from server.api.responses.stored.store import ResponseStore, Turn
 from server.errors import NotFoundError, RequestError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ResponsesEndpoint:
         wanted = read_request(await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
         is_stored = self._is_stored(wanted)
-        history = History(self.store, _owner(request))
+        history = History(self.store, owner_of(request))
         given = await history.given(wanted)
         asked = _asked(request, wanted, given, model, ignored)
         try:
@@ -75,7 +75,7 @@ class ResponsesEndpoint:
         any_name = self.state.require_ready().names[0]
         wanted = read_request({**body, "model": body.get("model") or any_name}, ignored)
         model = self.state.require_named(wanted.model)
-        given = await History(self.store, _owner(request)).given(wanted)
+        given = await History(self.store, owner_of(request)).given(wanted)
         asked = _asked(request, wanted, given, model, ignored)
         try:
             prompt = await model.chat.prompt(asked.chat)
@@ -97,7 +97,7 @@ class ResponsesEndpoint:
         """DELETE /v1/responses/{id}: it is not stored any more, and nothing goes on from it."""
         turn = await self._stored(request)
         assert self.store is not None, "a turn was found in it"
-        await asyncio.to_thread(self.store.delete, _owner(request), turn.id)
+        await asyncio.to_thread(self.store.delete, owner_of(request), turn.id)
         return JSONResponse({"id": turn.id, "object": "response", "deleted": True})
 
     async def cancel(self, request: Request) -> Response:
@@ -147,7 +147,7 @@ class ResponsesEndpoint:
         response_id = request.path_params["response_id"]
         turn = None
         if self.store is not None:
-            turn = await asyncio.to_thread(self.store.get, _owner(request), response_id)
+            turn = await asyncio.to_thread(self.store.get, owner_of(request), response_id)
         if turn is None or turn.response is None:
             raise NotFoundError(
                 f"There is no stored response {response_id!r}.", param="response_id", code="response_not_found"
@@ -160,8 +160,3 @@ def _asked(
 ) -> Asked:
     terms = read_terms(request, timeout_s=wanted.timeout, cache_key=wanted.prompt_cache_key)
     return to_chat_request(wanted, given.placed, model.n_vocab, terms, ignored)
-
-
-def _owner(request: Request) -> str:
-    owner: str = getattr(request.state, "owner", "")
-    return owner

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from server.api.app import create_app
-from server.api.responses.store import ResponseStore
+from server.api.responses.stored.store import ResponseStore
 
 
 @pytest.fixture

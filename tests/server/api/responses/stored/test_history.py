@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from scripted_chat import CALLS, TEXT
 
 from server.api.app import create_app
-from server.api.responses.store import ResponseStore
+from server.api.responses.stored.store import ResponseStore
 
 ITEM = TypeAdapter(ResponseItem)
 WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}

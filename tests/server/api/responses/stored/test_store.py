@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from server.api.responses.store import Conversation, ResponseStore, StoreError, Turn
+from server.api.responses.stored.store import Conversation, ResponseStore, StoreError, Turn
 
 
 @pytest.fixture

@@ -122,7 +122,9 @@ class ResponseStore:
                 row,
             )
             if turn.conversation is not None:
-                db.execute("UPDATE conversations SET used = ? WHERE id = ?", (now, turn.conversation))
+                used = "UPDATE conversations SET used = ? WHERE id = ? AND owner = ?"
+                if not db.execute(used, (now, turn.conversation, owner)).rowcount:
+                    raise StoreError(f"the conversation {turn.conversation!r} has ended meanwhile")
             self._drop_old(db, now)
             self._make_room(db)
         with self._reading() as db:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from server.api.responses.items import Placed
     from server.api.responses.schemas import ResponsesRequest
-    from server.api.responses.store import ResponseStore, Turn
+    from server.api.responses.stored.store import ResponseStore, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class History:
         if isinstance(wanted.input, str):
             own = [{"type": "message", "role": "user", "content": wanted.input}]
             return Given(own, [*before, ("input", own[0])])
-        own = [await self._resolved(item, f"input[{i}]") for i, item in enumerate(wanted.input or ())]
+        own = [await self.resolved(item, f"input[{i}]") for i, item in enumerate(wanted.input or ())]
         return Given(own, [*before, *((f"input[{i}]", item) for i, item in enumerate(own))])
 
     async def _before(self, wanted: ResponsesRequest) -> list[Placed]:
@@ -73,8 +73,8 @@ class History:
             return _placed(found[1], "conversation")
         return []
 
-    async def _resolved(self, item: dict[str, Any], at: str) -> dict[str, Any]:
-        """An item, or the one that a reference refers to."""
+    async def resolved(self, item: dict[str, Any], at: str) -> dict[str, Any]:
+        """An item, or the one that a reference refers to. Raises `RequestError`."""
         if not _is_reference(item):
             return item
         store = self._require(at)
