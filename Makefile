@@ -50,7 +50,7 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 WHEEL = $(CACHE)/wheels/$(KEY)
 
 .PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-loops bench-parser \
-	bench-tool-sets soak fuzz test-avx2 test-latest test-clients test-container measurements lock bump clean
+	bench-tool-sets soak fuzz test-avx2 test-latest test-clients test-openresponses test-container measurements lock bump clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -82,6 +82,10 @@ test-clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## each client, in
 	FUNCTIONGATE_CLIENTS='$(abspath $(VENV)-clients)' FUNCTIONGATE_CLIENTS_MODEL='$(MODEL)' \
 		FUNCTIONGATE_CLIENTS_TABLE='$(TABLE)' \
 		$(VENV)/bin/python -m pytest tests/clients -m slow $(ARGS)
+
+test-openresponses: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## Open Responses' compliance cases; MODEL= is a GGUF file
+	FUNCTIONGATE_CLIENTS='$(abspath $(VENV)-clients)' FUNCTIONGATE_CLIENTS_MODEL='$(MODEL)' \
+		$(VENV)/bin/python -m pytest tests/clients/test_openresponses.py -m slow $(ARGS)
 
 lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 	$(VENV)/bin/ruff format --check .

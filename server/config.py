@@ -40,6 +40,8 @@ class Config(BaseSettings):
     where no alias was given.
     `embeddings` is how texts are pooled to vectors: "auto" as the model's file says, if it says so.
     `prefix_ram` and `prefix_disk` bound what is kept of tools and system prompts beyond the context.
+    `store` bounds the file of stored responses, 0 stores none; `store_age` is in days, 0 keeps them whatever their age.
+    `strict_tools` refuses tools that a cloud runs; else they are left out, and the answer says so.
     `api_key` is one key or several, separated by commas; empty means that everyone may ask. `cors_origins` are the
     pages that may ask from a browser: their origins, "local" for this machine's, "*" for all. `chat_template` says
     whose template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the
@@ -72,6 +74,9 @@ class Config(BaseSettings):
     request_timeout: Annotated[float, Field(ge=0)] = 0.0
     prefix_ram: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 << 20)
     prefix_disk: Annotated[ByteSize, Field(ge=0)] = ByteSize(1 << 30)
+    store: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 << 20)
+    store_age: Annotated[float, Field(ge=0)] = 30.0
+    strict_tools: bool = False
     draft: Annotated[int, Field(ge=0, le=8)] = 8
     flash_attn: Literal["auto", "on", "off"] = "auto"
     api_key: Annotated[tuple[str, ...], NoDecode] = ()

@@ -5,6 +5,7 @@ Knows flags and the terminal; what serves is imported when the settings are know
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -20,7 +21,10 @@ from server.errors import EngineFailedError, FunctionGateError
 if TYPE_CHECKING:
     import socket
 
+    from server.api.responses.stored.store import ResponseStore
     from server.launch import LoadedModel
+
+log = logging.getLogger(__name__)
 
 EXIT_FAILED = 70  # EX_SOFTWARE of sysexits.h: a supervisor that restarts on failure does
 
@@ -88,6 +92,16 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
     prefix_disk: Annotated[
         str | None, typer.Option(help="Disk for tools prompts, so that a restart finds them. [default: 1GiB]")
     ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Disk for stored responses; 0 stores none. [default: 256MiB]")
+    ] = None,
+    store_age: Annotated[
+        float | None, typer.Option(help="Days that a response is stored; 0 is until there is no room. [default: 30]")
+    ] = None,
+    strict_tools: Annotated[
+        bool | None,
+        typer.Option("--strict-tools/--no-strict-tools", help="Refuse tools that a cloud runs, not leave them out."),
+    ] = None,
     flash_attn: Annotated[
         str | None, typer.Option(help="Flash attention: on, off, or auto, as tuned. [default: auto]")
     ] = None,
@@ -147,8 +161,14 @@ def run_server(config: Config) -> None:
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     listener = bind(config.host, config.port)
     state = ServingState()
+    store = _open_store(config)
     application = create_app(
-        state, api_keys=config.api_key, cors_origins=config.cors_origins, max_body_bytes=config.max_body_size
+        state,
+        api_keys=config.api_key,
+        cors_origins=config.cors_origins,
+        max_body_bytes=config.max_body_size,
+        store=store,
+        strict_tools=config.strict_tools,
     )
 
     def load() -> LoadedModel:
@@ -182,7 +202,23 @@ def run_server(config: Config) -> None:
         drain_timeout_s=config.drain_timeout,
         has_access_log=config.verbose,
     )
-    asyncio.run(serving)
+    with contextlib.nullcontext() if store is None else contextlib.closing(store):
+        asyncio.run(serving)
+
+
+def _open_store(config: Config) -> ResponseStore | None:
+    """Where responses are stored, None if they are not: a folder that cannot be written to stops no server."""
+    from server.api.responses.stored.store import ResponseStore, StoreError  # noqa: PLC0415 -- see above
+    from server.model_files.cache import cache_directory  # noqa: PLC0415
+
+    if not config.store:
+        return None
+    path = (config.cache_dir or cache_directory()) / "responses" / "responses.db"
+    try:
+        return ResponseStore(path, max_bytes=config.store, max_age_s=config.store_age * 86_400)
+    except StoreError as error:
+        log.warning("responses are not stored: %s (--store 0 says so too)", error)
+        return None
 
 
 def _welcome(loaded: LoadedModel, listener: socket.socket) -> str:

@@ -71,6 +71,7 @@ def test_every_field_can_come_from_the_environment(monkeypatch):
         "more_calls": "model",
         "ungrounded_calls": "allow",
         "embeddings": "last",
+        "strict_tools": "true",
     }
     for name in Config.model_fields:
         monkeypatch.setenv(f"FUNCTIONGATE_{name.upper()}", values.get(name, "5"))

@@ -43,10 +43,11 @@ class ChatEndpoint:
     state: ServingState
     max_body_bytes: int
     ping_interval_s: float
+    strict_tools: bool = False
 
     async def __call__(self, request: Request) -> Response:
         """The answer to one request; raises what `server.api.http.errors` has answers for."""
-        ignored = IgnoredParameters()
+        ignored = IgnoredParameters(refuses_hosted=self.strict_tools)
         wanted = read_request(await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
         chat_request = to_chat_request(

@@ -118,7 +118,7 @@ def _tool(tool: Mapping[str, Any], at: str, ignored: IgnoredParameters) -> dict[
     if kind == "custom":
         return _custom(ignored.without(tool, at, TOOL), at, ignored)
     if isinstance(kind, str) and HOSTED_TOOL.fullmatch(kind):
-        ignored.add(at, f"tools of the type {kind!r} are run by a cloud; offer a function to do it yourself")
+        ignored.hosted_tool(at, kind)
         return None
     tool = ignored.without(tool, at, TOOL)
     if tool.get("type") != "function":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.api.messages.history import read_history
 from server.api.messages.places import Places
-from server.api.messages.schemas import ConversationBody, MessagesBody, output_format
+from server.api.messages.schemas import CountTokensBody, MessagesBody, output_format
 from server.api.messages.tools import read_tool_choice, read_tools
 from server.chat.request import ChatRequest
 from server.engine.types import SamplingParams, ServiceTerms
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def to_chat_request(
-    wanted: ConversationBody, terms: ServiceTerms, ignored: IgnoredParameters
+    wanted: CountTokensBody, terms: ServiceTerms, ignored: IgnoredParameters
 ) -> tuple[ChatRequest, Places]:
     """What the chat service is asked for; what says nothing to the model is left out, and added to `ignored`.
 
@@ -53,7 +53,7 @@ def to_chat_request(
     return request, Places(tuple(each.place for each in said), offered.places, f"{form}.schema")
 
 
-def _sampling(wanted: ConversationBody) -> SamplingParams:
+def _sampling(wanted: CountTokensBody) -> SamplingParams:
     given: dict[str, Any] = {
         "temperature": wanted.temperature,
         "top_k": wanted.top_k,
@@ -64,14 +64,14 @@ def _sampling(wanted: ConversationBody) -> SamplingParams:
     return SamplingParams(**{name: value for name, value in given.items() if value is not None})
 
 
-def _response_format(wanted: ConversationBody) -> dict[str, Any] | None:
+def _response_format(wanted: CountTokensBody) -> dict[str, Any] | None:
     form = output_format(wanted)
     if form is None:
         return None
     return {"type": form.type, "json_schema": {"name": "output", "schema": form.schema_, "strict": True}}
 
 
-def _min_confidence(wanted: ConversationBody, choice: Choice) -> float | None:
+def _min_confidence(wanted: CountTokensBody, choice: Choice) -> float | None:
     if wanted.min_confidence is not None and choice.mode not in ("auto", "none"):
         raise RequestError(
             "min_confidence is only allowed with the tool_choice 'auto': where a call is forced, it is made.",

@@ -19,7 +19,7 @@ from server.api.http.sse import EventStream, event
 from server.api.messages.answer import MessageHead, MessageWriter, message
 from server.api.messages.errors import error_body
 from server.api.messages.request import to_chat_request
-from server.api.messages.schemas import ConversationBody, MessagesBody, read_body
+from server.api.messages.schemas import CountTokensBody, MessagesBody, read_body
 from server.api.request.ignored import IgnoredParameters
 from server.api.request.terms import read_terms
 from server.errors import RequestError
@@ -38,6 +38,7 @@ class MessagesEndpoint:
     state: ServingState
     max_body_bytes: int
     ping_interval_s: float
+    strict_tools: bool = False
 
     async def create(self, request: Request) -> Response:
         """The answer to one request; raises what `server.api.http.errors` has answers for."""
@@ -61,7 +62,7 @@ class MessagesEndpoint:
 
     async def count_tokens(self, request: Request) -> Response:
         """How many tokens the prompt of a request has."""
-        _, model, chat_request, places, _ = await self._read(request, ConversationBody)
+        _, model, chat_request, places, _ = await self._read(request, CountTokensBody)
         try:
             prompt = await model.chat.prompt(chat_request)
         except RequestError as error:
@@ -69,9 +70,9 @@ class MessagesEndpoint:
         return JSONResponse({"input_tokens": len(prompt.tokens)})
 
     async def _read(
-        self, request: Request, shape: type[ConversationBody]
-    ) -> tuple[ConversationBody, ServedModel, ChatRequest, Places, IgnoredParameters]:
-        ignored = IgnoredParameters()
+        self, request: Request, shape: type[CountTokensBody]
+    ) -> tuple[CountTokensBody, ServedModel, ChatRequest, Places, IgnoredParameters]:
+        ignored = IgnoredParameters(refuses_hosted=self.strict_tools)
         wanted = read_body(shape, await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
         terms = read_terms(request, timeout_s=wanted.timeout, cache_key=wanted.prompt_cache_key)

@@ -71,7 +71,7 @@ class OutputConfig(Shape):
     task_budget: dict[str, Any] | None = None
 
 
-class ConversationBody(Shape):
+class CountTokensBody(Shape):
     """The body of POST /v1/messages/count_tokens, and what of an answer's body it shares.
 
     Of what a body may hold beside Anthropic's fields, these are this server's own: `seed`, `min_p`, `call_bias`,
@@ -106,13 +106,13 @@ class ConversationBody(Shape):
     timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None
 
 
-class MessagesBody(ConversationBody):
+class MessagesBody(CountTokensBody):
     """The body of POST /v1/messages. `max_tokens` has to be said; 0 evaluates the prompt and answers nothing."""
 
     max_tokens: Annotated[int, Field(ge=0)]
 
 
-def read_body(shape: type[ConversationBody], body: Mapping[str, Any], ignored: IgnoredParameters) -> ConversationBody:
+def read_body(shape: type[CountTokensBody], body: Mapping[str, Any], ignored: IgnoredParameters) -> CountTokensBody:
     """The validated fields of a body; messages and tools still unchecked inside.
 
     What changes no answer is left out, and added to `ignored`. Raises `RequestError` with `param` and a code.
@@ -129,12 +129,12 @@ def read_body(shape: type[ConversationBody], body: Mapping[str, Any], ignored: I
     return wanted
 
 
-def output_format(wanted: ConversationBody) -> OutputFormat | None:
+def output_format(wanted: CountTokensBody) -> OutputFormat | None:
     """The form of the answer, under either of its names."""
     return wanted.output_format or (wanted.output_config.format if wanted.output_config else None)
 
 
-def _note_thread(wanted: ConversationBody, ignored: IgnoredParameters) -> None:
+def _note_thread(wanted: CountTokensBody, ignored: IgnoredParameters) -> None:
     if wanted.thread is None:
         return
     if wanted.thread.get("type") != "create":
@@ -146,7 +146,7 @@ def _note_thread(wanted: ConversationBody, ignored: IgnoredParameters) -> None:
     ignored.add("thread", "no conversation is held here; send all its messages with each request")
 
 
-def _note_efforts(wanted: ConversationBody, ignored: IgnoredParameters) -> None:
+def _note_efforts(wanted: CountTokensBody, ignored: IgnoredParameters) -> None:
     reason = "how long a model thinks, if it thinks, is its own affair"
     if wanted.thinking is not None and wanted.thinking.budget_tokens is not None:
         ignored.add("thinking.budget_tokens", reason)

@@ -73,7 +73,7 @@ def read_tool_choice(choice: Mapping[str, Any] | None, tools: Sequence[Mapping[s
 def _tool(tool: Mapping[str, Any], at: str, ignored: IgnoredParameters) -> dict[str, Any] | None:
     kind = tool.get("type")
     if isinstance(kind, str) and (HOSTED_TOOL.fullmatch(kind) or _ADVISOR.fullmatch(kind)):
-        ignored.add(at, f"tools of the type {kind!r} are known to Anthropic's models alone; offer one with a schema")
+        ignored.hosted_tool(at, kind)
         return None
     if kind not in (None, "custom"):
         raise invalid(f"{at}.type", f"{kind!r} is not supported; only 'custom' is")

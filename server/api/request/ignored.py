@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from server.errors import RequestError
+
 
 def _names(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -103,9 +105,13 @@ class Ignored:
 
 
 class IgnoredParameters:
-    """Collects what is left out of one request; places that differ in their indices alone are one."""
+    """Collects what is left out of one request; places that differ in their indices alone are one.
 
-    def __init__(self) -> None:
+    With `refuses_hosted` tools that a cloud runs are not left out but refused.
+    """
+
+    def __init__(self, *, refuses_hosted: bool = False) -> None:
+        self._refuses_hosted = refuses_hosted
         self._found: dict[str, Ignored] = {}
 
     def add(self, param: str, reason: str) -> None:
@@ -115,6 +121,17 @@ class IgnoredParameters:
         self._found[kind] = (
             Ignored(param, reason, 1) if known is None else Ignored(known.param, reason, known.count + 1)
         )
+
+    def hosted_tool(self, param: str, kind: str) -> None:
+        """A tool at `param` that a cloud runs is left out. Raises `RequestError` if such are refused."""
+        reason = f"tools of the type {kind!r} are run by a cloud; offer a function to do it yourself"
+        if self._refuses_hosted:
+            raise RequestError(
+                f"Invalid {param}: {reason}. Without --strict-tools it would be left out.",
+                param=param,
+                code="unsupported_tool",
+            )
+        self.add(param, reason)
 
     def without(self, holder: Mapping[str, Any], at: str, names: Mapping[str, str] | frozenset[str]) -> dict[str, Any]:
         """A copy of `holder` without these of its members; each that has a value is added."""

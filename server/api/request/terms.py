@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
+def owner_of(request: Request) -> str:
+    """Whose key let the request in; empty where there are no keys."""
+    owner: str = getattr(request.state, "owner", "")
+    return owner
+
+
 def read_terms(request: Request, *, timeout_s: float | None = None, cache_key: str | None = None) -> ServiceTerms:
     """The terms of a request. Keys of different owners never meet, whatever clients call them."""
-    owner = getattr(request.state, "owner", "")
+    owner = owner_of(request)
     return ServiceTerms(owner, timeout_s, None if cache_key is None else f"{owner}/{cache_key}")

@@ -1,0 +1,1 @@
+"""What outlives its answer: responses, conversations, and what goes on from them."""
