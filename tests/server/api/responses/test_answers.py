@@ -15,7 +15,7 @@ from openai import AsyncOpenAI
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 from response_folding import ENDS, fold
-from scripted_chat import CALLS, TEXT, USAGE, ScriptedChat
+from scripted_chat import CALLS, TEXT, USAGE, ScriptedChat, served
 
 from server.api.app import create_app
 from server.api.request.ignored import IgnoredParameters
@@ -24,7 +24,7 @@ from server.api.responses.head import ResponseHead
 from server.api.responses.places import Places
 from server.api.responses.schemas import read_request
 from server.api.responses.tools import read_tools
-from server.api.state import ServedModel, ServingState
+from server.api.state import ServingState
 from server.chat.request import ChatDelta, ToolCallDelta
 from server.errors import ConstraintError, DeadlineError, EngineError
 
@@ -302,7 +302,7 @@ async def test_the_ids_of_the_sdks_items_name_their_response(ask):
 
 async def test_without_a_store_a_response_says_that_it_is_not_kept(completion):
     state = ServingState()
-    state.ready(ServedModel(ScriptedChat(), completion, ("tiny",), n_vocab=100, fingerprint="fg"))
+    state.ready(served(ScriptedChat(), completion))
     transport = httpx.ASGITransport(create_app(state))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         client = AsyncOpenAI(http_client=http, base_url="http://test/v1", api_key="any", max_retries=0)
