@@ -37,6 +37,7 @@ NOT_RUN = {
     "tar -xf llama_cpp_python": "the same sources",
     "functiongate bench tools-2k chat-1 chat-4 --against": "minutes, and a second server",
     "functiongate tune ": "minutes; tests/server/machine/test_tuning.py",
+    "functiongate serve qwen2.5-coder-0.5b --ctx-size 32768": "fetches half a gigabyte",
     "functiongate bench tools-2k cold-4": "minutes, and a llama-server",
     "functiongate-quantize run ": "minutes; tests/quantizer/test_run.py, and the page's Python is run here",
     "functiongate render --family my-family": "the family is the reader's to write",
@@ -49,7 +50,7 @@ SMALLER = {
     "--dialogues 200": "--dialogues 2 --chunks 2 --ctx-size 64",
     "--decisions 60 --tool-calls --speed": "--decisions 1 --speed --chunks 2 --ctx-size 64",
 }
-VOLATILE = {"id", "created", "system_fingerprint", "decode_steps"}
+VOLATILE = {"id", "call_id", "created", "system_fingerprint", "decode_steps"}
 
 
 @pytest.fixture(scope="module")
