@@ -216,7 +216,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_prefill_frees_the_model_within_
             "tool_choice",
             None,
         ),
-        ({"n": 2}, openai.BadRequestError, 400, "n", "unsupported_parameter"),
+        ({"n": 9}, openai.BadRequestError, 400, "n", "invalid_value"),
         (
             {"messages": [{"role": "user", "content": "word " * 20_000}]},
             openai.BadRequestError,
