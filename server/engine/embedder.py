@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from server.errors import EngineError, OverloadedError
+from server.errors import EngineError, NotReadyError, OverloadedError
 from server.llama.batch import Batch
 from server.llama.context import DecodeStatus
 from server.llama.errors import LlamaError
@@ -45,6 +45,10 @@ class PoolingContext(Protocol):
         """The vector of a sequence, shape `[n_embd]`."""
         ...
 
+    def request_abort(self) -> None:
+        """Stop the running decode, or the next one, from any thread."""
+        ...
+
     def close(self) -> None:
         """Free the context."""
         ...
@@ -65,27 +69,41 @@ class Embedder:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
         self._n_queue = n_queue
         self._n_waiting = 0
+        self._is_closed = False
         self.n_batch = n_batch
         self.n_seq_max = n_seq_max
 
     async def embed(self, texts: Sequence[Tokens]) -> list[Vector]:
         """A vector of length 1 for each text, shape `[n_embd]`. A cancelled request ends after its running batch.
 
-        Each text has 1 to `n_batch` tokens. Raises `OverloadedError`, and `EngineError` if llama.cpp fails.
+        Each text has 1 to `n_batch` tokens. Raises `OverloadedError`, `NotReadyError` after `close`, and `EngineError`
+        if llama.cpp fails or the embedder is closed meanwhile.
         """
+        if self._is_closed:
+            raise NotReadyError("the server is shutting down and takes no more requests")
         if self._n_waiting > self._n_queue:
             raise OverloadedError(f"{self._n_waiting} requests for embeddings wait; try again later", retry_after_s=1)
         self._n_waiting += 1
         try:
             loop, vectors = asyncio.get_running_loop(), []
             for group in self._groups(texts):
+                if self._is_closed:
+                    raise EngineError("The server ended before all texts were embedded.", code="embedding_failed")
                 vectors += await loop.run_in_executor(self._thread, self._embed, group)
             return vectors
         finally:
             self._n_waiting -= 1
 
     def close(self) -> None:
-        """Free the context. Requests that still wait end with `EngineError`."""
+        """Stop the running batch and free the context. May be called again.
+
+        Requests that still wait end with `EngineError`.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._context is not None:
+            self._context.request_abort()
         self._thread.submit(self._close)
         self._thread.shutdown()
 
@@ -101,19 +119,24 @@ class Embedder:
 
     def _embed(self, texts: Sequence[Tokens]) -> list[Vector]:
         try:
-            if self._context is None:
-                self._context = self._open_context()
-                self._batch = Batch(self.n_batch, self.n_seq_max, self._context.n_vocab)
-            context, batch = self._context, self._batch
-            assert batch is not None, "made with the context"
-            context.clear()
-            batch.clear()
-            for seq, text in enumerate(texts):
-                batch.add(text, 0, seq, wants_logits=np.ones(len(text), dtype=np.bool_))
-            context.decode(batch)
-            return [_unit(context.pooled(seq)) for seq in range(len(texts))]
+            return self._evaluate(texts)
         except LlamaError as error:
             raise EngineError(f"No embedding was made: {error}", code="embedding_failed") from error
+
+    def _evaluate(self, texts: Sequence[Tokens]) -> list[Vector]:
+        if self._context is None:
+            self._context = self._open_context()
+            self._batch = Batch(self.n_batch, self.n_seq_max, self._context.n_vocab)
+        context, batch = self._context, self._batch
+        assert batch is not None, "made with the context"
+        context.clear()
+        batch.clear()
+        for seq, text in enumerate(texts):
+            batch.add(text, 0, seq, wants_logits=np.ones(len(text), dtype=np.bool_))
+        status = context.decode(batch)
+        if status is not DecodeStatus.OK:
+            raise LlamaError(f"a batch of {batch.n_tokens} tokens was not evaluated ({status.name})")
+        return [_unit(context.pooled(seq)) for seq in range(len(texts))]
 
     def _close(self) -> None:
         if self._context is not None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from server.engine.embedder import Embedder
-from server.errors import EngineError, OverloadedError
+from server.errors import EngineError, NotReadyError, OverloadedError
+from server.llama.context import DecodeStatus
 from server.llama.errors import LlamaError
 
 pytestmark = pytest.mark.native  # a batch is llama.cpp's
@@ -24,6 +25,7 @@ class Context:
         self.sizes = []
         self.threads = {threading.get_ident()}
         self.is_closed = False
+        self.aborted = threading.Event()
         self.failure = None
         self.begun = threading.Event()
         self.proceed = threading.Event()
@@ -36,6 +38,8 @@ class Context:
         self.threads.add(threading.get_ident())
         self.begun.set()
         assert self.proceed.wait(5)
+        if self.aborted.is_set():
+            return DecodeStatus.ABORTED
         if self.failure is not None:
             raise self.failure
         n = batch.n_tokens
@@ -45,9 +49,13 @@ class Context:
             assert batch._pos[:n][of].tolist() == [*range(of.sum())]
             self._vectors[seq] = np.array([of.sum(), batch._token[:n][of].sum()], dtype=np.float32)
         self.sizes.append((n, len(self._vectors)))
+        return DecodeStatus.OK
 
     def pooled(self, seq):
         return self._vectors[seq]
+
+    def request_abort(self):
+        self.aborted.set()
 
     def close(self):
         self.is_closed = True
@@ -114,3 +122,21 @@ async def test_a_request_that_was_given_up_ends_after_its_batch(embedder, opened
     await asyncio.gather(request, return_exceptions=True)
     await embedder.embed([(2,)])
     assert context.sizes == [(1, 1), (8, 1), (1, 1)]
+
+
+async def test_closing_stops_the_running_batch_and_ends_those_that_wait(embedder, opened):
+    await embedder.embed([(1,)])
+    (context,) = opened
+    context.begun.clear()
+    context.proceed.clear()
+    requests = [asyncio.ensure_future(embedder.embed([(1,) * 8] * 10)) for _ in range(2)]
+    assert await asyncio.to_thread(context.begun.wait, 5)
+    closing = asyncio.ensure_future(asyncio.to_thread(embedder.close))
+    assert await asyncio.to_thread(context.aborted.wait, 5)
+    context.proceed.set()
+    ended = await asyncio.gather(*requests, return_exceptions=True)
+    await closing
+    assert [type(each) for each in ended] == [EngineError, EngineError]
+    assert context.sizes == [(1, 1)]
+    with pytest.raises(NotReadyError):
+        await embedder.embed([(1,)])
