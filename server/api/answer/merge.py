@@ -19,6 +19,28 @@ if TYPE_CHECKING:
 Piece = TypeVar("Piece")
 
 
+def numbered(sources: Sequence[Source[Piece]]) -> Source[tuple[int, Piece]]:
+    """The pieces of all sources, each with the number of its source. One source needs no task for each piece."""
+    return Alone(sources[0]) if len(sources) == 1 else Merge(sources)
+
+
+class Alone(Generic[Piece]):
+    """Yields `(0, piece)` for every piece of a source."""
+
+    def __init__(self, source: Source[Piece]) -> None:
+        self._source = source
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[int, Piece]:
+        return 0, await anext(self._source)
+
+    async def aclose(self) -> None:
+        """Close the source. May be called again."""
+        await self._source.aclose()
+
+
 class Merge(Generic[Piece]):
     """Yields `(i, piece)` for every piece of the i-th source to the end of all; raises what any of them raises."""
 

@@ -15,7 +15,7 @@ from starlette.requests import Request  # at run time: FastAPI reads the annotat
 from starlette.responses import JSONResponse, Response
 
 from server.api.answer.head import AnswerHead
-from server.api.answer.merge import Merge
+from server.api.answer.merge import numbered
 from server.api.chat.answer import ChunkWriter, completion
 from server.api.chat.functions import of_functions, with_function_call, with_function_call_deltas
 from server.api.chat.request import to_chat_request
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from server.api.state import ServedModel, ServingState
     from server.chat.request import ChatAnswer, ChatDelta, ChatRequest, ChatResult
+    from server.chat.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,9 @@ class ChatEndpoint:
         return JSONResponse(with_function_call(whole) if wanted.functions else whole)
 
 
-async def _open(request: ChatRequest, n: int, model: ServedModel, *, is_obsolete: bool) -> Merge[ChatDelta]:
+async def _open(
+    request: ChatRequest, n: int, model: ServedModel, *, is_obsolete: bool
+) -> Source[tuple[int, ChatDelta]]:
     """`n` answers to one request: all of them are admitted, or none."""
     sampling = request.sampling
     opened: list[ChatAnswer] = []
@@ -87,13 +90,13 @@ async def _open(request: ChatRequest, n: int, model: ServedModel, *, is_obsolete
             unless_all.push_async_callback(answer.aclose)
             opened.append(answer)
         unless_all.pop_all()
-    return Merge(opened)
+    return numbered(opened)
 
 
-async def _fold(numbered: Merge[ChatDelta]) -> list[ChatResult]:
+async def _fold(pieces: Source[tuple[int, ChatDelta]]) -> list[ChatResult]:
     """The whole answers, in order. Raises what any of them raises."""
     deltas: dict[int, list[ChatDelta]] = {}
-    async for i, delta in numbered:
+    async for i, delta in pieces:
         deltas.setdefault(i, []).append(delta)
     return [await fold(_each(deltas[i])) for i in sorted(deltas)]
 
@@ -104,4 +107,4 @@ async def _each(deltas: Sequence[ChatDelta]) -> AsyncIterator[ChatDelta]:
 
 
 def _obsolete(writer: ChunkWriter) -> Callable[[tuple[int, ChatDelta]], list[dict[str, Any]]]:
-    return lambda numbered: [with_function_call_deltas(chunk) for chunk in writer.write(numbered)]
+    return lambda piece: [with_function_call_deltas(chunk) for chunk in writer.write(piece)]

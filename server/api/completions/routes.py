@@ -17,7 +17,7 @@ from starlette.requests import Request  # at run time: FastAPI reads the annotat
 from starlette.responses import JSONResponse, Response
 
 from server.api.answer.head import AnswerHead
-from server.api.answer.merge import Merge
+from server.api.answer.merge import numbered
 from server.api.completions.schemas import read_completion_request
 from server.api.completions.text_answer import TextChunkWriter, text_completion
 from server.api.http.body import read_object
@@ -31,6 +31,7 @@ from server.errors import RequestError
 if TYPE_CHECKING:
     from server.api.completions.schemas import CompletionRequestBody
     from server.api.state import ServedModel, ServingState
+    from server.chat.source import Source
     from server.engine.types import GenerationChunk, ServiceTerms
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's
@@ -105,7 +106,7 @@ def _prompts(prompt: str | list[str] | list[int] | list[list[int]]) -> dict[str,
     return {f"prompt[{i}]": part for i, part in enumerate(several)}
 
 
-async def _open(requests: list[CompletionRequest], model: ServedModel) -> Merge[GenerationChunk]:
+async def _open(requests: list[CompletionRequest], model: ServedModel) -> Source[tuple[int, GenerationChunk]]:
     """All of them, or none."""
     opened = []
     async with AsyncExitStack() as unless_all:
@@ -114,4 +115,4 @@ async def _open(requests: list[CompletionRequest], model: ServedModel) -> Merge[
             unless_all.push_async_callback(stream.aclose)
             opened.append(stream)
         unless_all.pop_all()
-    return Merge(opened)
+    return numbered(opened)
