@@ -161,8 +161,8 @@ class _Reader:
         return token
 
     def _line(self) -> int:
-        token = self._peek()
-        return self._tokens[-1].line if token is None and self._tokens else 1 if token is None else token.line
+        token = self._peek() or (self._tokens[-1] if self._tokens else None)
+        return 1 if token is None else token.line
 
     def _directive(self) -> None:
         keyword = self._take("keyword")

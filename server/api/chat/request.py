@@ -13,7 +13,7 @@ from server.api.chat.schemas import wants_thought
 from server.api.chat.tools import input_formats, read_tool_choice, read_tools, strict_names
 from server.api.request.ignored import IgnoredParameters
 from server.api.request.sampling import one_of, read_sampling
-from server.api.request.tools import Choice
+from server.api.request.tools import Choice, read_min_confidence
 from server.chat.request import ChatRequest, Logprobs
 from server.engine.types import ServiceTerms
 from server.errors import RequestError
@@ -44,7 +44,7 @@ def to_chat_request(
         stop=tuple(wanted.stop or ()),
         call_bias=wanted.call_bias,
         wants_decisions=bool(wanted.decisions),
-        min_confidence=_min_confidence(wanted, choice),
+        min_confidence=read_min_confidence(wanted.min_confidence, choice),
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
         thinks=wants_thought(wanted),
@@ -73,16 +73,6 @@ def _tools(wanted: ChatCompletionRequest, ignored: IgnoredParameters) -> tuple[t
 
 def _logprobs(wanted: ChatCompletionRequest) -> Logprobs | None:
     return Logprobs(wanted.top_logprobs or 0, is_free=wanted.logprobs_mode == "raw") if wanted.logprobs else None
-
-
-def _min_confidence(wanted: ChatCompletionRequest, choice: Choice) -> float | None:
-    if wanted.min_confidence is not None and choice.mode not in ("auto", "none"):
-        raise RequestError(
-            "min_confidence is only allowed with the tool_choice 'auto': where a call is forced, it is made.",
-            param="min_confidence",
-            code="invalid_value",
-        )
-    return wanted.min_confidence
 
 
 def _obsolete_beside(obsolete: str, name: str) -> RequestError:

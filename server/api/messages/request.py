@@ -11,13 +11,12 @@ from server.api.messages.history import read_history
 from server.api.messages.places import Places
 from server.api.messages.schemas import CountTokensBody, MessagesBody, output_format
 from server.api.messages.tools import read_tool_choice, read_tools
+from server.api.request.tools import read_min_confidence
 from server.chat.request import ChatRequest
 from server.engine.types import SamplingParams, ServiceTerms
-from server.errors import RequestError
 
 if TYPE_CHECKING:
     from server.api.request.ignored import IgnoredParameters
-    from server.api.request.tools import Choice
 
 
 def to_chat_request(
@@ -44,7 +43,7 @@ def to_chat_request(
         strict_tools=offered.strict,
         call_bias=wanted.call_bias,
         wants_decisions=bool(wanted.decisions),
-        min_confidence=_min_confidence(wanted, choice),
+        min_confidence=read_min_confidence(wanted.min_confidence, choice),
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
         thinks=wanted.thinking is None or wanted.thinking.type != "disabled",
@@ -69,13 +68,3 @@ def _response_format(wanted: CountTokensBody) -> dict[str, Any] | None:
     if form is None:
         return None
     return {"type": form.type, "json_schema": {"name": "output", "schema": form.schema_, "strict": True}}
-
-
-def _min_confidence(wanted: CountTokensBody, choice: Choice) -> float | None:
-    if wanted.min_confidence is not None and choice.mode not in ("auto", "none"):
-        raise RequestError(
-            "min_confidence is only allowed with the tool_choice 'auto': where a call is forced, it is made.",
-            param="min_confidence",
-            code="invalid_value",
-        )
-    return wanted.min_confidence

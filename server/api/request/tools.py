@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.api.request.fields import invalid, missing, unknown
 from server.api.request.ignored import TOOL, IgnoredParameters
+from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +40,17 @@ def refuse_same_names(names: Mapping[str, str | None]) -> None:
             raise invalid(place, f"another one is called {name!r} already")
         if name is not None:
             seen.add(name)
+
+
+def read_min_confidence(least: float | None, choice: Choice) -> float | None:
+    """How sure a call must be to be made. Raises `RequestError` where a call is forced."""
+    if least is not None and choice.mode not in ("auto", "none"):
+        raise RequestError(
+            "min_confidence is only allowed with the tool_choice 'auto': where a call is forced, it is made.",
+            param="min_confidence",
+            code="invalid_value",
+        )
+    return least
 
 
 def named_choice(name: Any, tools: Sequence[Mapping[str, Any]], at: str) -> dict[str, Any]:

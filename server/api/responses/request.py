@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from server.api.request.fields import invalid, missing
 from server.api.request.sampling import read_sampling
+from server.api.request.tools import read_min_confidence
 from server.api.responses.items import Placed, read_items
 from server.api.responses.places import MessagePlace, Places
 from server.api.responses.tools import Tools, read_tool_choice, read_tools
 from server.chat.request import ChatRequest
-from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from server.api.request.ignored import IgnoredParameters
-    from server.api.request.tools import Choice
     from server.api.responses.schemas import ResponsesRequest, TextFormat
     from server.engine.types import ServiceTerms
 
@@ -68,7 +67,7 @@ def to_chat_request(
         stop=tuple(wanted.stop or ()),
         call_bias=wanted.call_bias,
         wants_decisions=bool(wanted.decisions),
-        min_confidence=_min_confidence(wanted, choice),
+        min_confidence=read_min_confidence(wanted.min_confidence, choice),
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
         thinks=wanted.thinks,
@@ -91,13 +90,3 @@ def _response_format(form: TextFormat | None) -> dict[str, Any] | None:
         "type": form.type,
         "json_schema": {"name": form.name, "schema": form.schema_, "strict": form.strict is True},
     }
-
-
-def _min_confidence(wanted: ResponsesRequest, choice: Choice) -> float | None:
-    if wanted.min_confidence is not None and choice.mode not in ("auto", "none"):
-        raise RequestError(
-            "min_confidence is only allowed with the tool_choice 'auto': where a call is forced, it is made.",
-            param="min_confidence",
-            code="invalid_value",
-        )
-    return wanted.min_confidence

@@ -449,19 +449,3 @@ def test_no_cell_leaks_after_ten_thousand_requests(seed: int) -> None:
         engine.check_integrity()
     assert runner.n_used == 0
     assert engine._scheduler._residency.n_free == runner.n_ctx
-
-
-@pytest.mark.parametrize("changed", [0, 1])
-def test_what_a_request_expects_changes_no_answer_and_saves_steps(changed):
-    plain = dataclasses.replace(
-        request(b"Edit this: ", max_tokens=48), constraint=COMPILER.compile("start: /[a-z ]{48}/")
-    )
-    (alone,) = run(make_engine(FakeRunner(n_vocab=262)), [plain])
-    expected = [*alone.text.encode()]
-    expected[20] += changed
-    (answer,) = run(make_engine(FakeRunner(n_vocab=262)), [dataclasses.replace(plain, expected=tuple(expected))])
-    assert answer.text == alone.text
-    assert answer.usage.decode_steps < alone.usage.decode_steps / 2
-    assert answer.usage.expected > 24
-    assert (answer.usage.unexpected > 0) is bool(changed)
-    assert (alone.usage.expected, alone.usage.unexpected) == (0, 0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import openai as sdk
 import pytest
+from leaving_client import run_until_left
 from openai.types import Completion
 from scripted_chat import PIECES, USAGE
 
@@ -170,21 +170,9 @@ async def test_a_client_that_leaves_stops_all_its_answers(completion, app, strea
     completion.script = (PIECES[0], asyncio.Event())
     leave = asyncio.Event()
     asyncio.get_running_loop().call_later(0.12, leave.set)
-    body = json.dumps({"model": "tiny", "prompt": "a", "n": 3, "stream": stream}).encode()
-    incoming = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive():
-        if incoming:
-            return incoming.pop()
-        await leave.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message):
-        assert b"[DONE]" not in message.get("body", b"")
-
-    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "query_string": b"", "http_version": "1.1"}
-    scope |= {"headers": [(b"content-type", b"application/json")], "scheme": "http", "asgi": {}}
-    await asyncio.wait_for(app(scope, receive, send), 5)
+    body = {"model": "tiny", "prompt": "a", "n": 3, "stream": stream}
+    sent = await run_until_left(app, "/v1/completions", body, leave)
+    assert not any(b"[DONE]" in message.get("body", b"") for message in sent)
     assert [source.is_closed.is_set() for source in completion.streams] == [True] * 3
 
 

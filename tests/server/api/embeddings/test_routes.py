@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import openai as sdk
 import pytest
+from leaving_client import run_until_left
 
 from server.chat.embedding import Embedded
 from server.errors import ContextLengthError, OverloadedError
@@ -111,25 +112,8 @@ async def test_a_model_without_embeddings_says_how_to_have_them(http, state):
 
 async def test_a_client_that_leaves_stops_the_rest(app, embeddings):
     embeddings.waits = True
-    body = [{"type": "http.request", "body": b'{"model": "tiny", "input": "a"}', "more_body": False}]
-    sent = []
-
-    async def receive():
-        if body:
-            return body.pop()
-        await asyncio.sleep(0.05)
-        return {"type": "http.disconnect"}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/v1/embeddings",
-        "headers": [(b"content-type", b"application/json")],
-    }
-    scope |= {"query_string": b"", "http_version": "1.1", "scheme": "http", "server": ("test", 80), "asgi": {}}
-    await asyncio.wait_for(app(scope, receive, send), 5)
+    leave = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, leave.set)
+    sent = await run_until_left(app, "/v1/embeddings", {"model": "tiny", "input": "a"}, leave)
     assert embeddings.was_cancelled.is_set()
     assert sent[0]["status"] == 499

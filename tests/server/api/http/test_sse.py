@@ -7,33 +7,12 @@ import json
 
 import openai as sdk
 import pytest
+from leaving_client import run_until_left
 from scripted_chat import CALLS, TEXT
 
 from server.errors import EngineError
 
 MESSAGES = [{"role": "user", "content": "hi"}]
-
-
-async def run_until_left(app, path_body, leave):
-    """Serve one request by ASGI alone; the client leaves when `leave` is set. The messages that were sent."""
-    sent = []
-    body = json.dumps(path_body).encode()
-    incoming = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive():
-        if incoming:
-            return incoming.pop()
-        await leave.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message):
-        sent.append(message)
-
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
-    scope |= {"query_string": b"", "http_version": "1.1", "scheme": "http", "server": ("test", 80), "asgi": {}}
-    await asyncio.wait_for(app(scope, receive, send), 5)
-    return sent
 
 
 async def test_silence_is_filled_with_pings(chat, openai, http):
@@ -89,7 +68,7 @@ async def test_a_client_that_leaves_stops_its_generation(chat, app, stream, scri
     chat.script = (*script_head, never)
     asyncio.get_running_loop().call_later(0.12, leave.set)
     body = {"model": "tiny", "messages": MESSAGES, "stream": stream}
-    sent = await run_until_left(app, body, leave)
+    sent = await run_until_left(app, "/v1/chat/completions", body, leave)
     assert chat.streams[0].is_closed.is_set()
     assert not any(b"[DONE]" in message.get("body", b"") for message in sent)
 
@@ -104,7 +83,8 @@ async def test_a_source_is_closed_even_if_the_client_never_took_a_byte(chat, app
     leave = asyncio.Event()
     leave.set()
     chat.script = TEXT
-    await run_until_left(app, {"model": "tiny", "messages": MESSAGES, "stream": True}, leave)
+    body = {"model": "tiny", "messages": MESSAGES, "stream": True}
+    await run_until_left(app, "/v1/chat/completions", body, leave)
     assert chat.streams[0].is_closed.is_set()
 
 

@@ -8,6 +8,7 @@ import json
 import anthropic as sdk
 import pytest
 from anthropic.types import Message, MessageTokensCount, RawMessageStreamEvent
+from leaving_client import run_until_left
 from pydantic import BaseModel, TypeAdapter
 from scripted_chat import CALLS, TEXT, USAGE
 
@@ -199,21 +200,8 @@ async def test_a_client_that_leaves_stops_its_generation(chat, app, stream, n_ev
     never, leave = asyncio.Event(), asyncio.Event()
     chat.script = (*CALLS[:n_events], never)
     asyncio.get_running_loop().call_later(0.05, leave.set)
-    body = json.dumps({"model": "tiny", "max_tokens": 9, "messages": MESSAGES, "stream": stream}).encode()
-    incoming, sent = [{"type": "http.request", "body": body, "more_body": False}], []
-
-    async def receive():
-        if incoming:
-            return incoming.pop()
-        await leave.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message):
-        sent.append(message)
-
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": headers, "query_string": b""}
-    await asyncio.wait_for(app({**scope, "http_version": "1.1", "scheme": "http", "asgi": {}}, receive, send), 5)
+    body = {"model": "tiny", "max_tokens": 9, "messages": MESSAGES, "stream": stream}
+    sent = await run_until_left(app, "/v1/messages", body, leave)
     assert chat.streams[0].is_closed.is_set()
     assert not any(b"message_stop" in message.get("body", b"") for message in sent)
 
