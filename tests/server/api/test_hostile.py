@@ -68,8 +68,13 @@ def deep(n, inner=1):
 ODD = (
     *(None, True, -1, 0, 10**9, 10**30, -(2**63), 1.5, 1e308, "", "\x00", "\ud800", "a" * 70_000, "<|im_end|>"),
     *([], {}, [[]], [None], {"type": None}, {"type": "function"}, {"": ""}, deep(20), deep(120), deep(200)),
-    *([i / 7 for i in range(2000)], {str(i): i for i in range(2000)}, ["x"] * 5000, [{"type": "text"}] * 2000),
-    *({"$ref": "#"}, {"type": "object", "properties": {"a": {"$ref": "#/a/b"}}}, {"anyOf": [{}] * 2000}),
+    *(
+        [i / 7 for i in range(2000)],
+        {str(i): i for i in range(2000)},
+        ["x"] * 5000,
+        [{"type": "text"} for _ in range(2000)],
+    ),
+    *({"$ref": "#"}, {"type": "object", "properties": {"a": {"$ref": "#/a/b"}}}, {"anyOf": [{} for _ in range(2000)]}),
     *({"type": "string", "pattern": "(a*)*" * 50}, {"enum": list(range(20_000))}, {"maxLength": 10**18}),
 )
 
@@ -130,3 +135,15 @@ async def test_what_is_no_object_is_refused(app, path, body):
         response = await client.post(path, content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     assert response.json()["error"]["message"]
+
+
+async def test_a_body_of_megabytes_that_is_all_nesting_takes_less_than_a_second_of_the_processor(app):
+    body = {"model": "tiny", "messages": [deep(120) for _ in range(2000)]}
+    text = json.dumps(body).encode()
+    assert len(text) > 1_000_000
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        begin = time.process_time()
+        response = await client.post("/v1/chat/completions", content=text, headers={"content-type": "application/json"})
+        seconds = time.process_time() - begin
+    assert response.status_code == 400
+    assert seconds < MAX_SECONDS
