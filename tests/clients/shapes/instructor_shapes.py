@@ -19,8 +19,9 @@ def extracted(mode: instructor.Mode) -> bool:
     found = client.create(
         model=MODEL, messages=[{"role": "user", "content": ASKED}], response_model=Weather, max_retries=0, temperature=0
     )
-    # In JSON the words are the model's own affair; a call's values are copied from the question.
-    return isinstance(found, Weather) if "JSON" in mode.name else found == Weather(city="Paris")
+    # In JSON the words are the model's own affair; a call's values are copied from the question. What is found is of
+    # a class that instructor derives from ours: it never equals one of ours.
+    return isinstance(found, Weather) and ("JSON" in mode.name or found.city == "Paris")
 
 
 for mode in ("TOOLS", "TOOLS_STRICT", "JSON", "JSON_SCHEMA", "RESPONSES_TOOLS"):
