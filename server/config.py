@@ -45,7 +45,8 @@ class Config(BaseSettings):
     `api_key` is one key or several, separated by commas; empty means that everyone may ask. `cors_origins` are the
     pages that may ask from a browser: their origins, "local" for this machine's, "*" for all. `chat_template` says
     whose template renders: the family's, or the one in the model's file. `call_bias` is a logit offset, None the
-    catalogue's for this model, or 0; a request may say its own.
+    catalogue's for this model, or 0; a request may say its own. So is `temperature`: None is 0 where an answer may be a
+    call or has to be JSON, 1 elsewhere.
     `repeat_calls` "end" lets no call be made again that has its result: the answer goes on in words. `more_calls`
     "asked" asks for one more call where the question names what none has, "model" leaves that to the model.
     `ungrounded_calls` "refuse" lets no call be made with values of which the conversation has no word.
@@ -63,6 +64,7 @@ class Config(BaseSettings):
     family: str | None = None
     chat_template: Literal["family", "gguf"] = "family"
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     repeat_calls: Literal["end", "allow"] = "end"
     more_calls: Literal["asked", "model"] = "asked"
     ungrounded_calls: Literal["refuse", "allow"] = "refuse"

@@ -78,9 +78,10 @@ class ServedModel:
     """A loaded model as the API sees it.
 
     `names` are the model's own, the preferred one first; clients may use any other if `answers_to_any_name`. `n_vocab`
-    bounds the ids of `logit_bias`. `facts` and `tokens` are for those who ask about it. `fingerprint` changes when the
-    same seed may give another answer. `embeddings` is None for a model that gives none. `measurements` gives the
-    engine's counters by name at this moment, `degradations` those of schemas by keyword; see
+    bounds the ids of `logit_bias`. `temperature` is for requests that name none, None as
+    `server.api.request.sampling.settled` has it. `facts` and `tokens` are for those who ask about it. `fingerprint`
+    changes when the same seed may give another answer. `embeddings` is None for a model that gives none.
+    `measurements` gives the engine's counters by name at this moment, `degradations` those of schemas by keyword; see
     `server.api.system.metrics`.
     """
 
@@ -93,6 +94,7 @@ class ServedModel:
     tokens: Tokens
     embeddings: Embeddings | None = None
     answers_to_any_name: bool = False
+    temperature: float | None = None
     measurements: Callable[[], Mapping[str, float]] = no_gauges
     degradations: Callable[[], Mapping[str, int]] = no_gauges
 

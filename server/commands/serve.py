@@ -52,6 +52,10 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
             help="Logit offset of tokens that begin a call, where it is optional. [default: the catalogue's, or 0]"
         ),
     ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Of requests that name none. [default: 0 with tools or for JSON, else 1]"),
+    ] = None,
     repeat_calls: Annotated[
         str | None,
         typer.Option(help="A call that has its result already: end the loop in words, or allow it. [default: end]"),
@@ -187,6 +191,7 @@ def run_server(config: Config) -> None:
                 loaded.tokens,
                 loaded.embeddings,
                 answers_to_any_name=config.answers_to_any_name,
+                temperature=config.temperature,
                 measurements=loaded.measurements,
                 degradations=lambda: loaded.chat.degradations,
             )

@@ -109,7 +109,7 @@ class Checker:
 def ask(client: httpx.Client, model: str, options: Mapping[str, Any], case: Case) -> dict[str, Any]:
     """The completion of one case."""
     body = {"model": model, "messages": case[1], "tools": case[2], **options}
-    response = client.post("chat/completions", json=body | {"temperature": 0})
+    response = client.post("chat/completions", json=body)
     response.raise_for_status()
     completion: dict[str, Any] = response.json()
     return completion
@@ -145,6 +145,7 @@ def main(  # noqa: PLR0917  typer calls it by name
     choice: Annotated[str, typer.Option(help="tool_choice: auto or required.")] = "auto",
     category: Annotated[list[str] | None, typer.Option(help="A BFCL category; may be given often.")] = None,
     call_bias: Annotated[list[float] | None, typer.Option(help="Sent with every request; may be given often.")] = None,
+    temperature: Annotated[list[float] | None, typer.Option(help="Likewise. [default: 0]")] = None,
     one_call: Annotated[bool, typer.Option(help="Send parallel_tool_calls false.")] = False,
     count: Annotated[int, typer.Option(help="The first so many cases of each category.")] = 25,
     max_tokens: Annotated[int, typer.Option(help="Of an answer.")] = 512,
@@ -156,9 +157,12 @@ def main(  # noqa: PLR0917  typer calls it by name
     root = unpacked_wheel()
     checker = Checker(root)
     results: dict[str, dict[str, float]] = {}
-    options = {"tool_choice": choice, "max_tokens": max_tokens}
+    options = {"tool_choice": choice, "max_tokens": max_tokens, "temperature": 0}
     options |= {"parallel_tool_calls": False} if one_call else {}
     variants = {f" {bias:+g}": options | {"call_bias": bias} for bias in call_bias or ()} or {"": options}
+    if temperature:
+        pairs = itertools.product(variants.items(), temperature)
+        variants = {f"{label} T={t:g}": each | {"temperature": t} for (label, each), t in pairs}
     with httpx.Client(base_url=url, timeout=600) as client:
         model = client.get("models").raise_for_status().json()["data"][0]["id"]
         for name in category or ["simple_python", "multiple", "live_simple", "irrelevance"]:

@@ -72,6 +72,7 @@ def test_every_field_can_come_from_the_environment(monkeypatch):
         "ungrounded_calls": "allow",
         "embeddings": "last",
         "strict_tools": "true",
+        "temperature": "0.5",
     }
     for name in Config.model_fields:
         monkeypatch.setenv(f"FUNCTIONGATE_{name.upper()}", values.get(name, "5"))

@@ -19,12 +19,13 @@ from server.api.answer.merge import numbered
 from server.api.chat.answer import ChunkWriter, completion
 from server.api.chat.functions import of_functions, with_function_call, with_function_call_deltas
 from server.api.chat.request import to_chat_request
-from server.api.chat.schemas import read_request
+from server.api.chat.schemas import decides, read_request
 from server.api.chat.tools import input_formats
 from server.api.http.body import read_object
 from server.api.http.connection import while_connected
 from server.api.http.sse import ChunkEvents, EventStream
 from server.api.request.ignored import IgnoredParameters
+from server.api.request.sampling import settled
 from server.api.request.terms import read_terms
 from server.chat.answer.stream import fold
 from server.errors import RequestError
@@ -51,6 +52,7 @@ class ChatEndpoint:
         ignored = IgnoredParameters(refuses_hosted=self.strict_tools)
         wanted = read_request(await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
+        wanted = settled(wanted, model.temperature, decides=decides(wanted))
         chat_request = to_chat_request(
             wanted,
             model.n_vocab,

@@ -165,6 +165,13 @@ def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = No
     return request
 
 
+def decides(request: ChatCompletionRequest) -> bool:
+    """Whether there is one answer, which may be a call or has to be JSON."""
+    form = request.response_format
+    decides = bool(request.tools or request.functions) or (form is not None and form.type != "text")
+    return decides and (request.n or 1) == 1
+
+
 def _check_logprobs(request: ChatCompletionRequest) -> None:
     for name in ("top_logprobs", "logprobs_mode"):
         if getattr(request, name) and not request.logprobs:

@@ -23,7 +23,7 @@ from server.api.completions.text_answer import TextChunkWriter, text_completion
 from server.api.http.body import read_object
 from server.api.http.connection import while_connected
 from server.api.http.sse import ChunkEvents, EventStream
-from server.api.request.sampling import read_sampling
+from server.api.request.sampling import read_sampling, settled
 from server.api.request.terms import read_terms
 from server.chat.completion import CompletionRequest
 from server.errors import RequestError
@@ -50,6 +50,7 @@ class CompletionsEndpoint:
         """The answer to one request; raises what `server.api.http.errors` has answers for."""
         wanted = read_completion_request(await read_object(request, self.max_body_bytes))
         model = self.state.require_named(wanted.model)
+        wanted = settled(wanted, model.temperature, decides=False)
         requests = to_completion_requests(wanted, model.n_vocab, read_terms(request, timeout_s=wanted.timeout))
         pieces = await _open(requests, model)
         head = AnswerHead(wanted.model, int(time.time()), model.fingerprint, id=f"cmpl-{uuid.uuid4().hex}")

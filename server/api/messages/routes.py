@@ -19,8 +19,9 @@ from server.api.http.sse import EventStream, event
 from server.api.messages.answer import MessageHead, MessageWriter, message
 from server.api.messages.errors import error_body
 from server.api.messages.request import to_chat_request
-from server.api.messages.schemas import CountTokensBody, MessagesBody, read_body
+from server.api.messages.schemas import CountTokensBody, MessagesBody, output_format, read_body
 from server.api.request.ignored import IgnoredParameters
+from server.api.request.sampling import settled
 from server.api.request.terms import read_terms
 from server.errors import RequestError
 
@@ -75,6 +76,8 @@ class MessagesEndpoint:
         ignored = IgnoredParameters(refuses_hosted=self.strict_tools)
         wanted = read_body(shape, await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
+        decides = bool(wanted.tools) or output_format(wanted) is not None
+        wanted = settled(wanted, model.temperature, decides=decides)
         terms = read_terms(request, timeout_s=wanted.timeout, cache_key=wanted.prompt_cache_key)
         chat_request, places = to_chat_request(wanted, terms, ignored)
         return wanted, model, chat_request, places, ignored

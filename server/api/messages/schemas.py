@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from server.api.request.fields import NOTHING, Shape, validated
-from server.api.request.sampling import Probability, StopString
+from server.api.request.sampling import Drawn, Probability, StopString
 from server.errors import RequestError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class OutputConfig(Shape):
     task_budget: dict[str, Any] | None = None
 
 
-class CountTokensBody(Shape):
+class CountTokensBody(Drawn):
     """The body of POST /v1/messages/count_tokens, and what of an answer's body it shares.
 
     Of what a body may hold beside Anthropic's fields, these are this server's own: `seed`, `min_p`, `call_bias`,
@@ -87,7 +87,6 @@ class CountTokensBody(Shape):
     stop_sequences: list[StopString] | None = None
     stream: bool | None = None
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_p: Probability | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
@@ -96,8 +95,6 @@ class CountTokensBody(Shape):
     metadata: dict[str, Any] | None = None
     service_tier: str | None = None
     cache_control: dict[str, Any] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
-    min_p: Probability | None = None
     call_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
     decisions: bool | None = None
     min_confidence: Probability | None = None

@@ -34,8 +34,18 @@ class StreamOptions(Shape):
     include_obfuscation: bool | None = None
 
 
-class SampledRequest(Shape):
-    """What every kind of completion can be told. Defaults are OpenAI's: temperature 1, top_p 1, nothing else.
+class Drawn(Shape):
+    """How tokens are drawn, in every dialect."""
+
+    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Probability | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+    min_p: Probability | None = None
+
+
+class SampledRequest(Drawn):
+    """What every kind of completion can be told. Defaults are OpenAI's: top_p 1, nothing else; see `settled`.
 
     `timeout` is this server's own: seconds after which the request is given up.
     """
@@ -45,11 +55,6 @@ class SampledRequest(Shape):
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: Annotated[list[StopString], Field(max_length=4), BeforeValidator(_listed)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Probability | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
-    min_p: Probability | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
@@ -82,6 +87,21 @@ def one_of(request: SampledRequest, first: str, second: str) -> Any:
             code="invalid_value",
         )
     return values[0] if values else None
+
+
+AnyDrawn = TypeVar("AnyDrawn", bound=Drawn)
+
+
+def settled(wanted: AnyDrawn, default: float | None, *, decides: bool) -> AnyDrawn:
+    """The body with a temperature: its own, else the server's `default`, else OpenAI's 1, or 0 for what is decided.
+
+    Decided is an answer that may be a call or has to be JSON, `decides`, unless the body says how to draw it.
+    """
+    if wanted.temperature is not None:
+        return wanted
+    draws = any(each is not None for each in (wanted.top_p, wanted.top_k, wanted.min_p, wanted.seed))
+    by_kind = 0.0 if decides and not draws else 1.0
+    return wanted.model_copy(update={"temperature": by_kind if default is None else default})
 
 
 def read_sampling(wanted: SampledRequest, n_vocab: int) -> SamplingParams:

@@ -18,6 +18,7 @@ from server.api.http.body import read_object
 from server.api.http.connection import while_connected
 from server.api.http.sse import EventStream
 from server.api.request.ignored import IgnoredParameters
+from server.api.request.sampling import settled
 from server.api.request.terms import owner_of, read_terms
 from server.api.responses.build import ResponseBuilder
 from server.api.responses.events import ResponseEvents, ResponseWriter, whole
@@ -51,6 +52,7 @@ class ResponsesEndpoint:
         ignored = IgnoredParameters(refuses_hosted=self.strict_tools)
         wanted = read_request(await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
+        wanted = settled(wanted, model.temperature, decides=_decides(wanted))
         is_stored = self._is_stored(wanted)
         history = History(self.store, owner_of(request))
         given = await history.given(wanted)
@@ -153,6 +155,12 @@ class ResponsesEndpoint:
                 f"There is no stored response {response_id!r}.", param="response_id", code="response_not_found"
             )
         return turn
+
+
+def _decides(wanted: ResponsesRequest) -> bool:
+    """Whether the answer may be a call, or JSON of a shape."""
+    form = wanted.text.format if wanted.text else None
+    return bool(wanted.tools) or (form is not None and form.type != "text")
 
 
 def _asked(
