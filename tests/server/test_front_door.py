@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import anthropic
 import httpx
 import jsonschema
 import openai
@@ -321,3 +322,43 @@ def test_a_schema_that_is_not_enforced_is_said_so_in_the_answer_and_in_the_metri
     assert last.model_extra["warnings"][0] == degraded
     metrics = httpx.get(base_url.removesuffix("/v1") + "/metrics").text
     assert 'functiongate_schema_degradations_total{keyword="pattern"} 2.0' in metrics
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("city", ["Paris", "Lisbon", "Kyoto"])
+def test_a_greedy_answer_is_the_same_call_in_every_dialect(base_url, city, is_streamed):
+    function = WEATHER["function"]
+    question = f"What is the weather in {city}?"
+    options: Any = {"model": "smollm2-135m", "temperature": 0}
+    with openai.OpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
+        chat: Any = client.chat.completions.create(
+            messages=[{"role": "user", "content": question}], tools=[WEATHER], tool_choice="required", **options
+        )
+        asked = {"input": question, "tools": [{"type": "function", **function}], "tool_choice": "required"}
+        if is_streamed:
+            with client.responses.stream(**asked, **options, store=False) as stream:
+                response = stream.get_final_response()
+        else:
+            response = client.responses.create(**asked, **options, store=False)
+    tool = {"name": function["name"], "description": function["description"], "input_schema": function["parameters"]}
+    sent: Any = {
+        "model": "smollm2-135m",
+        "messages": [{"role": "user", "content": question}],
+        "tools": [tool],
+        "tool_choice": {"type": "any"},
+        "max_tokens": 200,
+        "extra_body": {"temperature": 0},  # newer models of Anthropic's take none, and their SDK neither
+    }
+    with anthropic.Anthropic(base_url=base_url.removesuffix("/v1"), api_key="none", max_retries=0) as client:
+        if is_streamed:
+            with client.messages.stream(**sent) as stream:
+                message = stream.get_final_message()
+        else:
+            message = client.messages.create(**sent)
+    call = call_of(chat).function
+    (item,) = response.output
+    (block,) = message.content
+    expected = (call.name, json.loads(call.arguments))
+    assert (item.name, json.loads(item.arguments)) == expected
+    assert (block.name, block.input) == expected
+    assert expected[1]["city"] == city
