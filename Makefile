@@ -78,8 +78,9 @@ test-quantizer: $(VENV)/dev.stamp ## a whole set from SmolLM2: files, a served t
 test-oracles: $(VENV)/dev.stamp ## compare with llama.cpp's own tools; TOOLS= is a folder with llama-quantize and llama-imatrix
 	FUNCTIONGATE_KERNELS=0 FUNCTIONGATE_LLAMA_TOOLS='$(TOOLS)' $(VENV)/bin/python -m pytest tests/quantizer -m slow $(ARGS)
 
-test-clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## each client, in an environment of its own, gets what it asks for; MODEL=, TABLE=; needs npm
+test-clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## each client, in an environment of its own, gets what it asks for; MODEL=, AGENTS_MODEL=, TABLE=; needs npm
 	FUNCTIONGATE_CLIENTS='$(abspath $(VENV)-clients)' FUNCTIONGATE_CLIENTS_MODEL='$(MODEL)' \
+		FUNCTIONGATE_AGENTS_MODEL='$(AGENTS_MODEL)' \
 		FUNCTIONGATE_CLIENTS_TABLE='$(TABLE)' \
 		$(VENV)/bin/python -m pytest tests/clients -m slow $(ARGS)
 

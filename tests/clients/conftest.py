@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clients.tried import page
 from served import served
 
 HERE = Path(__file__).parent
@@ -39,12 +40,11 @@ def base_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def table() -> Iterator[dict[str, Any]]:
-    """What was tried with each client, and its versions; written to the file that FUNCTIONGATE_CLIENTS_TABLE names."""
+    """What was tried with each client; a page of it is written where FUNCTIONGATE_CLIENTS_TABLE says."""
     rows: dict[str, Any] = {}
     yield rows
     if path := os.environ.get("FUNCTIONGATE_CLIENTS_TABLE"):
-        command = "make test-clients TABLE=docs/measurements/clients.json"
-        Path(path).write_text(json.dumps({"command": command, "clients": dict(sorted(rows.items()))}, indent=1) + "\n")
+        Path(path).write_text(page(rows))
 
 
 @pytest.fixture(scope="session")
