@@ -17,8 +17,13 @@ LEAST = -9999.0
 
 
 def chat_logprobs(tokens: Iterable[TokenChoice], n_top: int) -> dict[str, Any]:
-    """The `logprobs` of a choice of a chat completion. The token that ends an answer is not told."""
-    return {"content": [_entry(token, n_top) for token in tokens if not token.is_end], "refusal": None}
+    """The `logprobs` of a choice of a chat completion."""
+    return {"content": token_logprobs(tokens, n_top), "refusal": None}
+
+
+def token_logprobs(tokens: Iterable[TokenChoice], n_top: int) -> list[dict[str, Any]]:
+    """Each token with the `n_top` likeliest in its place. The token that ends an answer is not told."""
+    return [_entry(token, n_top) for token in tokens if not token.is_end]
 
 
 def text_logprobs(tokens: Sequence[TokenChoice], n_top: int, *, offset: int = 0) -> dict[str, Any]:

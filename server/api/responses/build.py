@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from server.api.answer.logprobs import token_logprobs
 from server.api.responses.head import ResponseHead, usage
 from server.api.responses.output import CallItem, Event, OpenItem, message, thought
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from server.api.http.errors import Failure
     from server.chat.request import ChatDelta, ToolCallDelta
@@ -34,6 +35,7 @@ class ResponseBuilder:
         self._open: OpenItem | None = None
         self._open_kind: object = None  # "message", "thought", or the index of a call
         self._held = ""
+        self._held_logprobs: list[dict[str, Any]] = []
         self._end: dict[str, Any] | None = None
 
     @property
@@ -54,7 +56,7 @@ class ResponseBuilder:
         if delta.finish_reason is not None:
             return self._finish(delta)
         if delta.content is not None:
-            return self._say(delta.content)
+            return self._say(delta.content, self._logprobs(delta))
         if delta.reasoning:
             return [*self._begin("thought"), *self._grow(delta.reasoning)]
         return [] if delta.tool_call is None else self._call(delta.tool_call)
@@ -74,13 +76,18 @@ class ResponseBuilder:
         self._end = {**self._end, "store": False, "warnings": [*self._end.get("warnings", ()), warning]}
         return self._last()
 
-    def _say(self, text: str) -> list[Event]:
+    def _say(self, text: str, logprobs: Sequence[dict[str, Any]]) -> list[Event]:
         if self._open_kind != "message":
             self._held += text
+            self._held_logprobs += logprobs
             if not self._held.strip():
                 return []
-            text, self._held = self._held, ""
-        return [*self._begin("message"), *self._grow(text)]
+            text, logprobs = self._held, self._held_logprobs
+        return [*self._begin("message"), *self._grow(text, logprobs)]
+
+    def _logprobs(self, delta: ChatDelta) -> list[dict[str, Any]]:
+        n_top = self._head.wanted.n_top
+        return [] if n_top is None else token_logprobs(delta.tokens, n_top)
 
     def _call(self, delta: ToolCallDelta) -> list[Event]:
         events: list[Event] = []
@@ -98,12 +105,13 @@ class ResponseBuilder:
         index = self._next_index()
         ended = self._close("completed")
         make = message if kind == "message" else thought
-        self._open, self._open_kind, self._held = item or make(self._head.id, index), kind, ""
+        self._open, self._open_kind = item or make(self._head.id, index), kind
+        self._held, self._held_logprobs = "", []
         return [*ended, *self._open.begin()]
 
-    def _grow(self, piece: str) -> list[Event]:
+    def _grow(self, piece: str, logprobs: Sequence[dict[str, Any]] = ()) -> list[Event]:
         assert self._open is not None, "a piece belongs to an item"
-        return self._open.add(piece)
+        return self._open.add(piece, logprobs)
 
     def _close(self, status: str) -> list[Event]:
         if self._open is None:
@@ -127,6 +135,9 @@ class ResponseBuilder:
         said = {item["type"] for item in self._so_far()}
         if said <= {"reasoning"} and not (is_cut and self._open_kind == "thought"):
             events += self._begin("message")  # an answer of nothing is an empty message
+        late = self._logprobs(delta)
+        if late and self._open_kind == "message":  # of tokens that were evaluated and had no text of their own
+            events += self._grow("", late)
         events += self._close(status)
         told: dict[str, Any] = {"usage": usage(delta.usage)}
         if is_cut:

@@ -93,7 +93,7 @@ class ResponseHead:
             },
             "tool_choice": _or(wanted.tool_choice, "auto"),
             "tools": list(self.tools.echoed),
-            "top_logprobs": 0,
+            "top_logprobs": wanted.top_logprobs or 0,
             "top_p": _or(wanted.top_p, 1.0),
             "presence_penalty": _or(wanted.presence_penalty, 0.0),
             "frequency_penalty": _or(wanted.frequency_penalty, 0.0),

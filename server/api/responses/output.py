@@ -12,7 +12,7 @@ from server.api.request.custom import InputText
 from server.api.responses.head import item_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from server.api.responses.tools import OfferedTool
 
@@ -27,8 +27,8 @@ class OpenItem(Protocol):
         """What is sent before the first piece."""
         ...
 
-    def add(self, piece: str) -> list[Event]:
-        """What one more piece is."""
+    def add(self, piece: str, logprobs: Sequence[dict[str, Any]] = ()) -> list[Event]:
+        """What one more piece is, with what its tokens were chosen from, where that was asked for and is told."""
         ...
 
     def end(self, status: str) -> list[Event]:
@@ -49,13 +49,10 @@ class _Words:
     event: str
     fields: Mapping[str, Any]
     part: str
-    beside_text: tuple[str, ...] = ()
-    beside_delta: tuple[str, ...] = ()
+    has_logprobs: bool = False
 
 
-_MESSAGE = _Words(
-    "message", "output_text", {"role": "assistant"}, "output_text", ("annotations", "logprobs"), ("logprobs",)
-)
+_MESSAGE = _Words("message", "output_text", {"role": "assistant"}, "output_text", has_logprobs=True)
 _THOUGHT = _Words("reasoning", "reasoning_text", {"summary": []}, "reasoning_text")
 
 
@@ -65,6 +62,7 @@ class TextItem:
     def __init__(self, words: _Words, response_id: str, index: int) -> None:
         self._words = words
         self._text = ""
+        self._logprobs: list[dict[str, Any]] = []
         self._has_part = False
         self._where = {"item_id": item_id(words.kind, response_id, index), "output_index": index}
         self._status = "in_progress"
@@ -83,29 +81,31 @@ class TextItem:
         self._has_part = True
         return [added, {"type": "response.content_part.added", **self._in_part(), "part": self._part()}]
 
-    def add(self, piece: str) -> list[Event]:
+    def add(self, piece: str, logprobs: Sequence[dict[str, Any]] = ()) -> list[Event]:
         """One more piece of the text."""
         self._text += piece
-        return [self._event("delta", delta=piece)]
+        self._logprobs += logprobs
+        return [self._event("delta", logprobs, delta=piece)]
 
     def end(self, status: str) -> list[Event]:
         """The text, the part and the item, whole."""
         self._status = status
         return [
-            self._event("done", text=self._text),
+            self._event("done", self._logprobs, text=self._text),
             {"type": "response.content_part.done", **self._in_part(), "part": self._part()},
             {"type": "response.output_item.done", "output_index": self._where["output_index"], "item": self.item},
         ]
 
-    def _event(self, what: str, **told: str) -> Event:
-        empty: dict[str, list[Any]] = {name: [] for name in self._words.beside_delta}
-        return {"type": f"response.{self._words.event}.{what}", **self._in_part(), **told, **empty}
+    def _event(self, what: str, logprobs: Sequence[dict[str, Any]], **told: str) -> Event:
+        beside = {"logprobs": [*logprobs]} if self._words.has_logprobs else {}
+        return {"type": f"response.{self._words.event}.{what}", **self._in_part(), **told, **beside}
 
     def _in_part(self) -> dict[str, Any]:
         return {**self._where, "content_index": 0}
 
     def _part(self) -> dict[str, Any]:
-        return {"type": self._words.part, "text": self._text, **{name: [] for name in self._words.beside_text}}
+        beside = {"annotations": [], "logprobs": [*self._logprobs]} if self._words.has_logprobs else {}
+        return {"type": self._words.part, "text": self._text, **beside}
 
 
 def message(response_id: str, index: int) -> TextItem:
@@ -152,8 +152,9 @@ class CallItem:
         """The item with nothing written."""
         return [{"type": "response.output_item.added", "output_index": self.index, "item": self.item}]
 
-    def add(self, piece: str) -> list[Event]:
-        """One more piece of the arguments as the model writes them."""
+    def add(self, piece: str, logprobs: Sequence[dict[str, Any]] = ()) -> list[Event]:
+        """One more piece of the arguments as the model writes them. Nobody is told of their tokens."""
+        del logprobs
         told = self._input.feed(piece) if self._is_custom else piece
         if not told:
             return []

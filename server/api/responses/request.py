@@ -14,7 +14,7 @@ from server.api.request.tools import read_min_confidence
 from server.api.responses.items import Placed, read_items
 from server.api.responses.places import MessagePlace, Places
 from server.api.responses.tools import Tools, read_tool_choice, read_tools
-from server.chat.request import ChatRequest
+from server.chat.request import ChatRequest, Logprobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,7 @@ def to_chat_request(
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
         thinks=wanted.thinks,
+        logprobs=None if wanted.n_top is None else Logprobs(wanted.n_top),
         input_formats={name: tool.form for name, tool in tools.offered.items() if tool.form is not None},
         strict_tools=frozenset(name for name, tool in tools.offered.items() if tool.is_strict),
     )

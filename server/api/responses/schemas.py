@@ -34,7 +34,6 @@ UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
         "n": ((1,), "a response is one answer; chat completions take n"),
         "prompt": ((), "send instructions and input"),
         "response_format": ((), "send text.format"),
-        "top_logprobs": ((0,), "chat completions tell probabilities"),
         "truncation": (("disabled",), "send less input, or start the server with a larger --ctx-size"),
     }
 )
@@ -102,6 +101,7 @@ class ResponsesRequest(SampledRequest):
     text: Text | None = None
     reasoning: dict[str, Any] | None = None
     include: list[str] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     previous_response_id: Annotated[str, Field(min_length=1)] | None = None
     conversation: Annotated[str, Field(min_length=1)] | ConversationName | None = None
     store: bool | None = None
@@ -119,6 +119,12 @@ class ResponsesRequest(SampledRequest):
     def conversation_id(self) -> str | None:
         """The conversation's id, in either form."""
         return self.conversation.id if isinstance(self.conversation, ConversationName) else self.conversation
+
+    @property
+    def n_top(self) -> int | None:
+        """How many tokens are told in each token's place; None if none is told of any."""
+        is_told = bool(self.top_logprobs) or LOGPROBS in (self.include or ())
+        return (self.top_logprobs or 0) if is_told else None
 
     @property
     def thinks(self) -> bool:
@@ -163,11 +169,5 @@ def _check_included(include: list[str], ignored: IgnoredParameters) -> None:
     for i, name in enumerate(include):
         if name not in _INCLUDED:
             raise invalid(f"include[{i}]", f"{name!r} is none of: {', '.join(sorted(_INCLUDED))}")
-        if name == LOGPROBS:
-            raise RequestError(
-                f"include[{i}] {name!r} is not supported here; chat completions tell probabilities.",
-                param=f"include[{i}]",
-                code="unsupported_parameter",
-            )
-        if name != ENCRYPTED:
+        if name not in (ENCRYPTED, LOGPROBS):
             ignored.add(f"include[{i}]", f"nothing has {name!r} here")

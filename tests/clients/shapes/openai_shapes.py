@@ -112,6 +112,20 @@ def responses_custom() -> bool:
     return response.output[0].input in {"red", "green", "blue"}
 
 
+def responses_logprobs() -> bool:
+    response = client.responses.create(
+        model=MODEL,
+        input="Say hello.",
+        include=["message.output_text.logprobs"],
+        top_logprobs=2,
+        temperature=0,
+        max_output_tokens=8,
+        store=False,
+    )
+    (part,) = response.output[0].content
+    return len(part.logprobs) > 1 and part.text.startswith(part.logprobs[0].token)
+
+
 def responses_previous() -> bool:
     first = client.responses.create(model=MODEL, input="My name is Ada.", temperature=0, max_output_tokens=20)
     second = client.responses.create(
@@ -124,7 +138,7 @@ def responses_previous() -> bool:
 
 for attempt in (
     *(chat_call, chat_stream, chat_parse, chat_parse_tools, chat_n_logprobs, chat_custom),
-    *(responses_call, responses_stream, responses_parse, responses_custom, responses_previous),
+    *(responses_call, responses_stream, responses_parse, responses_custom, responses_logprobs, responses_previous),
 ):
     tried(attempt.__name__, attempt)
 tried("models", lambda: len(client.models.list().data) == 1)
