@@ -127,7 +127,9 @@ class MessageWriter:
             },
             "usage": _usage(counts.prompt - counts.cached, counts.cached, n_output),
         }
-        if warnings := [_warning(warning, self._head.places) for warning in (*self._head.ignored, *delta.warnings)]:
+        # What was left out is named by its place in the body already.
+        warnings = [warning.fields() for warning in self._head.ignored]
+        if warnings := [*warnings, *(_warning(warning, self._head.places) for warning in delta.warnings)]:
             last["warnings"] = warnings
         if delta.decisions is not None:
             last["decisions"] = delta.decisions.fields()

@@ -317,6 +317,16 @@ async def test_warnings_and_decisions_name_things_as_the_client_wrote_them(chat,
     assert body["decisions"]["call"]["chosen"] == "call"
 
 
+async def test_what_is_left_out_is_named_where_it_stood_in_every_field_of_its_warning(send):
+    thought = {"type": "thinking", "thinking": "hm", "signature": "x"}
+    messages = [*MESSAGES, {"role": "assistant", "content": [thought, {"type": "text", "text": "yo"}]}, *MESSAGES]
+    tools = [{"type": "bash_20250124", "name": "bash"}, {**WEATHER, "defer_loading": True}]
+    body = (await send(system="Be kind.", messages=messages, tools=tools)).json()
+    told = {warning["param"]: warning["message"] for warning in body["warnings"]}
+    assert list(told) == ["tools[0]", "tools[1].defer_loading", "messages[1].content[0]"]
+    assert all(message.startswith(f"{param} is accepted") for param, message in told.items())
+
+
 async def test_an_answer_can_be_sent_back_as_history(chat, anthropic):
     chat.script = THOUGHT + TEXT[:2] + CALLS
     arguments = {"model": "tiny", "max_tokens": 9, "tools": [WEATHER]}
