@@ -30,6 +30,7 @@ from chat_templates.render import (
     render_template,
 )
 from chat_templates.tools import PreparedTools
+from chat_templates.turns import system_at_the_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Family:
 
     `template` is the Jinja source, rendered with messages, tools, add_generation_prompt, bos_token, eos_token and
     `variables` (constants and functions); it calls `refuse(message, param)` on what its format cannot say. `prepare`
-    turns the normalised messages into what the format can print: ids of the right length, one call a turn.
+    turns the normalised messages into what the format can print: ids of the right length, one call a turn. A format
+    with `system_first` has a place for a system message at the beginning only.
     `markers` must all stand in a GGUF's chat template for the family to be detected, `absent` must not; `names` are
     parts of a GGUF's name or base name, in lower case with hyphens, for a family of which no template tells.
     `special_tokens` are the markers of `output` that the family's own vocabulary holds as single tokens. `pseudo_tools`
@@ -63,6 +65,7 @@ class Family:
     special_tokens: frozenset[str] = frozenset()
     variables: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None
+    system_first: bool = False
     pseudo_tools: frozenset[str] = frozenset()
     example_model: str = ""
     evidence: str = ""
@@ -133,7 +136,8 @@ class Family:
     ) -> Prompt:
         """As `render`, with the stretches in which `markers` are the caller's text, not the template's."""
         normalised = normalise_messages(messages, self.arguments_as)
-        turns = self.prepare(normalised) if self.prepare else normalised
+        seated, moved = system_at_the_start(normalised) if self.system_first else (normalised, ())
+        turns = self.prepare(seated) if self.prepare else seated
         prepared = self.prepare_tools(tools)
         guard = Guard(markers, prepared, turns, template_kwargs)
         variables = {
@@ -146,7 +150,8 @@ class Family:
         }
         day = today or date.today()  # noqa: DTZ011  the user's day
         kwargs = guard.over(template_kwargs)
-        return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
+        prompt = guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
+        return replace(prompt, moved=moved)
 
     def prepare_tools(self, tools: Sequence[Tool] | None) -> PreparedTools | None:
         """The tools as the template reads them, for `render` and `prompt`: who asks often prepares them once.

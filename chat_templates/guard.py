@@ -28,11 +28,13 @@ class Prompt:
     """The text of a prompt, and where in it markers are text.
 
     `plain` are stretches `[start, end)`, in order and apart, that begin and end at markers of the template or at the
-    ends of the prompt: no marker inside is one.
+    ends of the prompt: no marker inside is one. `moved` are the indices of system messages for which the format has no
+    place: the model is shown them as the user's.
     """
 
     text: str
     plain: tuple[tuple[int, int], ...] = ()
+    moved: tuple[int, ...] = ()
 
 
 class Markers:

@@ -1,8 +1,8 @@
-"""Conversations as Mistral's formats can print them: ids of nine characters, users and assistants in turn.
+"""Conversations as formats can print them that take less than any order of turns: who speaks when, and Mistral's ids.
 
-Knows OpenAI's message shapes after normalisation; no text of any format. Law: equal ids stay equal and different ones
-different, and what an id becomes depends on nothing but the id, so that a longer conversation renders to a prompt that
-begins with the shorter one's.
+Knows OpenAI's message shapes after normalisation; no text of any format. Laws: nothing that was said is left out; equal
+ids stay equal and different ones different, and what an id becomes depends on nothing but the id, so that a longer
+conversation renders to a prompt that begins with the shorter one's.
 """
 
 from __future__ import annotations
@@ -19,40 +19,57 @@ _ID = re.compile(rf"[a-zA-Z0-9]{{{ID_SIZE}}}")
 Messages = list[dict[str, Any]]
 
 
-def alternating_turns(messages: Messages) -> Messages:
-    """Messages with fitting ids, and with an empty assistant turn where a user speaks right after a tool.
+def system_at_the_start(messages: Messages) -> tuple[Messages, tuple[int, ...]]:
+    """Messages with one system message at most, the first; later ones are the user's, and told by their indices.
 
-    Mistral's templates refuse such a turn; models that never see one answer it as if the assistant had said nothing.
-    Raises `TemplateRequestError` naming the message that breaks the order of turns.
+    Agents remind a model in the middle of a conversation. Said by the user it is heard; refused, every later turn of
+    that conversation is refused as well.
+    """
+    n_opening = next((i for i, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    late = tuple(i for i, message in enumerate(messages) if message["role"] == "system" and i >= n_opening)
+    rest = [{**message, "role": "user"} if i in late else message for i, message in enumerate(messages)][n_opening:]
+    return joined_turns([*messages[:n_opening], *rest]), late
+
+
+def joined_turns(messages: Messages) -> Messages:
+    """Messages in which nobody speaks twice in a row: such turns are one, each text a paragraph of its own.
+
+    Turns that call, and results, stay as they are.
     """
     out: Messages = []
-    expected = "user"
-    for i, message in enumerate(_with_short_ids(messages)):
-        role = message["role"]
-        if role == "user" and expected == "assistant" and _awaits_answer(out):
-            out.append({"role": "assistant", "content": ""})
-            expected = "user"
-        if role in ("user", "assistant") and not message.get("tool_calls"):
-            if role != expected:
-                raise TemplateRequestError(
-                    f"messages[{i}] is a turn of the {role} where one of the {expected} must follow: after an "
-                    f"optional system message, this model takes turns of user and assistant alternately.",
-                    param=f"messages[{i}].role",
-                )
-            expected = "assistant" if role == "user" else "user"
-        out.append(message)
+    for message in messages:
+        last = out[-1] if out else None
+        if last is not None and last["role"] == message["role"] and _is_text(last) and _is_text(message):
+            content = "\n\n".join(filter(None, (last["content"], message["content"])))
+            out[-1] = {**last, "content": content}
+        else:
+            out.append(message)
     return out
 
 
-def alternating_turns_after_system(messages: Messages) -> Messages:
-    """See `alternating_turns`; for formats that have a place for a system message at the beginning only."""
-    for i, message in enumerate(messages[1:], start=1):
-        if message["role"] == "system":
-            raise TemplateRequestError(
-                f"messages[{i}] is a system message; this model takes one, as the first message.",
-                param=f"messages[{i}].role",
-            )
-    return alternating_turns(messages)
+def alternating_turns(messages: Messages) -> Messages:
+    """Messages with fitting ids, nobody twice in a row, and an empty assistant turn where a user follows a tool.
+
+    Mistral's templates refuse such turns; models that never see an empty turn answer it as if the assistant had said
+    nothing. Raises `TemplateRequestError` naming an assistant's message that nobody spoke before.
+    """
+    out: Messages = []
+    for message in joined_turns(_with_short_ids(messages)):
+        if message["role"] == "user" and out and _awaits_answer(out):
+            out.append({"role": "assistant", "content": ""})
+        out.append(message)
+    speakers = [i for i, message in enumerate(messages) if message["role"] != "system" and _is_text(message)]
+    if speakers and messages[speakers[0]]["role"] != "user":
+        raise TemplateRequestError(
+            f"messages[{speakers[0]}] is a turn of the assistant where one of the user must come: after an optional "
+            f"system message, this model takes turns of user and assistant alternately.",
+            param=f"messages[{speakers[0]}].role",
+        )
+    return out
+
+
+def _is_text(message: dict[str, Any]) -> bool:
+    return message["role"] != "tool" and not message.get("tool_calls")
 
 
 def _awaits_answer(messages: Messages) -> bool:

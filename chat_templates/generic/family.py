@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -33,6 +34,7 @@ from chat_templates.render import (
     render_template,
 )
 from chat_templates.tools import PreparedTools
+from chat_templates.turns import joined_turns, system_at_the_start
 
 log = logging.getLogger(__name__)
 
@@ -67,28 +69,38 @@ class GenericFamily(Family):
         today: date | None = None,
         template_kwargs: Mapping[str, Any] = NO_KWARGS,
     ) -> Prompt:
-        """See `Family.prompt`. A template that refuses a system turn gets it as the beginning of the user's."""
-        turns = self._plain_turns(normalise_messages(messages, self.arguments_as), prepare_tools(tools))
-        guard = Guard(markers, None, turns, template_kwargs)
-        turns, kwargs = guard.over(turns), guard.over(template_kwargs)
+        """See `Family.prompt`.
+
+        Where the template refuses the conversation, system messages behind the first turn are the user's and nobody
+        speaks twice in a row; where it refuses that, a system turn is the beginning of the user's.
+        """
+        normalised = normalise_messages(messages, self.arguments_as)
+        prepared = prepare_tools(tools)
+        seated, moved = system_at_the_start(normalised)
+        turns, alternating = self._plain_turns(normalised, prepared), joined_turns(self._plain_turns(seated, prepared))
+        guard = Guard(markers, None, turns, alternating, template_kwargs)
         variables = {
-            "messages": turns,
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,
         }
         day = today or date.today()  # noqa: DTZ011  the user's day
-        try:
-            return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
-        except TemplateFileError:
-            merged = _without_system_turn(turns)
-            if merged == turns:
-                raise
-            variables["messages"] = merged
-            return guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
+        kwargs = guard.over(template_kwargs)
 
-    def _plain_turns(self, messages: list[dict[str, Any]], tools: PreparedTools | None) -> list[dict[str, str]]:
-        turns: list[dict[str, str]] = []
+        def render(turns: Sequence[Message], moved: tuple[int, ...]) -> Prompt:
+            given = {**variables, "messages": guard.over(turns)}
+            prompt = guard.prompt(self.renderer(self.template, given, today=day, template_kwargs=kwargs))
+            return replace(prompt, moved=moved)
+
+        others = [each for each in (alternating, _without_system_turn(alternating)) if each != turns]
+        *firsts, last = [(turns, ()), *((each, moved) for each in others)]
+        for first in firsts:
+            with suppress(TemplateFileError):
+                return render(*first)
+        return render(*last)
+
+    def _plain_turns(self, messages: list[dict[str, Any]], tools: PreparedTools | None) -> list[dict[str, Any]]:
+        turns: list[dict[str, Any]] = []
         if tools:
             turns.append({"role": "system", "content": self.asking.describe(tools)})
         for message in messages:
@@ -107,7 +119,7 @@ class GenericFamily(Family):
         return message["role"], "\n".join(filter(None, [message["content"], said]))
 
 
-def _without_system_turn(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+def _without_system_turn(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if len(turns) < 2 or turns[0]["role"] != "system" or turns[1]["role"] != "user":
         return turns
     first = {"role": "user", "content": turns[0]["content"] + "\n\n" + turns[1]["content"]}

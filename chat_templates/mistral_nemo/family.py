@@ -7,8 +7,8 @@ not printed. Calls end with an id; it is not told, since the arguments stream be
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.mistral import MistralList
-from chat_templates.mistral_turns import ID_SIZE, alternating_turns_after_system
 from chat_templates.render import ArgumentsAs
+from chat_templates.turns import ID_SIZE, alternating_turns
 
 NEMO = Family(
     id="mistral-nemo",
@@ -16,7 +16,8 @@ NEMO = Family(
     template=template_source(__package__),
     output=OutputFormat(call=MistralList(), stop=("</s>",)),
     arguments_as=ArgumentsAs.OBJECT,
-    prepare=alternating_turns_after_system,
+    prepare=alternating_turns,
+    system_first=True,
     markers=("[TOOL_CALLS][", "[AVAILABLE_TOOLS]["),
     bos_token="<s>",  # noqa: S106  a token of the vocabulary
     eos_token="</s>",  # noqa: S106

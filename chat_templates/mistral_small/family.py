@@ -3,8 +3,8 @@
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.mistral import MistralCall
-from chat_templates.mistral_turns import ID_SIZE, alternating_turns
 from chat_templates.render import ArgumentsAs
+from chat_templates.turns import ID_SIZE, alternating_turns
 
 SMALL32 = Family(
     id="mistral-small-3.2",

@@ -6,6 +6,7 @@ Knows messages and templates; no token.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chat_templates import NO_MARKERS, Family, Markers, Prompt, TemplateFileError, TemplateRequestError
@@ -28,6 +29,22 @@ class Render(Protocol):
     ) -> Prompt:
         """The prompt. Raises `TemplateRequestError` and `TemplateFileError`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class MovedSystem:
+    """A warning: system messages, these of the request's, are shown to the model as the user's."""
+
+    indices: tuple[int, ...]
+
+    def fields(self) -> dict[str, str]:
+        """The warning as a JSON object."""
+        first, more = f"messages[{self.indices[0]}]", len(self.indices) - 1
+        message = (
+            f"{first} is shown to the model as the user's: its format has a place for a system message at the "
+            f"beginning only.{f' So are {more} more of its kind.' if more else ''}"
+        )
+        return {"type": "system_moved", "path": first, "message": message}
 
 
 def shown_tools(request: ChatRequest, family: Family) -> PreparedTools | None:

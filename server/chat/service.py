@@ -11,9 +11,9 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from chat_templates import NO_MARKERS, Family, Markers
+from chat_templates import NO_MARKERS, Family, Markers, Prompt
 from server.chat.answer.continuation import DEFAULT_RULES, CallRules, Continuations
 from server.chat.answer.guard import NoAnswer, RepeatedCall, UngroundedCall
 from server.chat.answer.stream import ChatStream
@@ -24,8 +24,8 @@ from server.chat.loop.echo import Echoes
 from server.chat.loop.guard import Calls, LoopGuard, answered_calls
 from server.chat.loop.results import results, turn_of
 from server.chat.prompt import tokenize_prompt
-from server.chat.render import Render, render_prompt, template_variables
-from server.chat.request import ChatAnswer, ChatPrompt, ChatRequest
+from server.chat.render import MovedSystem, Render, render_prompt, template_variables
+from server.chat.request import AnswerWarning, ChatAnswer, ChatPrompt, ChatRequest
 from server.chat.stable_prefix import Beginning, StablePrefix
 from server.chat.tool_sets import ToolSet, ToolSets
 from server.engine.async_engine import AsyncEngine
@@ -54,6 +54,14 @@ class Chat(Protocol):
     async def prompt(self, request: ChatRequest) -> ChatPrompt:
         """What the model would be given for a request, which is not asked. Raises `RequestError` as `open` does."""
         ...
+
+
+class Prepared(NamedTuple):
+    """A request as the engine is asked it, what others of the same tools share with it, what its client is told."""
+
+    generation: GenerationRequest
+    tool_set: ToolSet
+    warnings: tuple[AnswerWarning, ...] = ()
 
 
 class ChatService:
@@ -111,13 +119,13 @@ class ChatService:
 
     def _prompt(self, request: ChatRequest) -> ChatPrompt:
         tool_set = self._tool_sets.of(request)
-        text, tokens = self._rendered(request, tool_set, self._beginning(request, tool_set))
-        return ChatPrompt(text, tokens)
+        prompt, tokens = self._rendered(request, tool_set, self._beginning(request, tool_set))
+        return ChatPrompt(prompt.text, tokens)
 
     async def open(self, request: ChatRequest) -> ChatStream:
         """Admit a request and return its deltas; see `Chat.open`."""
         # Rendering, tokenizing and compiling take milliseconds, hundreds of them for a hostile schema: not on the loop.
-        generation_request, tool_set = await asyncio.to_thread(self._prepare, request)
+        generation_request, tool_set, warnings = await asyncio.to_thread(self._prepare, request)
         generation = self._engine.submit(generation_request)
         schemas = tool_set.schemas
         self._degradations.update(warning.keyword for warning in schemas.warnings if warning.keyword is not None)
@@ -131,6 +139,7 @@ class ChatService:
             continuation=continuation,
             record=self._record(request, tool_set),
             tells_tokens=request.logprobs is not None,
+            warnings=warnings,
         )
 
     @property
@@ -162,10 +171,10 @@ class ChatService:
         tools = callable_tools(request)
         return Record(self._family, tools, tool_set.parser, min_confidence=least, is_told=request.wants_decisions)
 
-    def _prepare(self, request: ChatRequest) -> tuple[GenerationRequest, ToolSet]:
+    def _prepare(self, request: ChatRequest) -> Prepared:
         tool_set = self._tool_sets.of(request)
         beginning = self._beginning(request, tool_set)
-        _, tokens = self._rendered(request, tool_set, beginning)
+        prompt, tokens = self._rendered(request, tool_set, beginning)
         generation_request = GenerationRequest(
             tokens=tokens,
             sampling=request.sampling,
@@ -179,11 +188,13 @@ class ChatService:
             expected=self._expected(request.prediction),
             weighs_mask=request.logprobs is None or not request.logprobs.is_free,
         )
-        return generation_request, tool_set
+        return Prepared(generation_request, tool_set, (MovedSystem(prompt.moved),) if prompt.moved else ())
 
-    def _rendered(self, request: ChatRequest, tool_set: ToolSet, beginning: Beginning) -> tuple[str, tuple[int, ...]]:
+    def _rendered(
+        self, request: ChatRequest, tool_set: ToolSet, beginning: Beginning
+    ) -> tuple[Prompt, tuple[int, ...]]:
         prompt = render_prompt(request, tool_set.shown, self._family, self._template, self._markers)
-        return prompt.text, tokenize_prompt(self._engine.vocabulary, prompt, beginning, param="messages")
+        return prompt, tokenize_prompt(self._engine.vocabulary, prompt, beginning, param="messages")
 
     def _expected(self, prediction: str) -> tuple[int, ...]:
         text = prediction.encode("utf-8", "replace")

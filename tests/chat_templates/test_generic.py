@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from chat_templates import FAMILIES, fold, get_family
+from chat_templates import FAMILIES, TemplateFileError, fold, get_family
 from chat_templates.generic.asking import Asking
 
 FORMS = [name for name in FAMILIES if name.startswith("generic")]
@@ -55,3 +55,43 @@ def test_each_form_has_an_instruction_of_its_own():
     asking = [get_family(family_id).asking for family_id in FORMS]
     assert all(isinstance(each, Asking) for each in asking)
     assert len({each.instruction for each in asking}) == len(FORMS)
+
+
+ALTERNATING = """
+{%- for message in messages -%}
+    {%- if (message.role == "user") != (loop.index0 % 2 == 0) %}{{ raise_exception("they alternate") }}{% endif -%}
+    <{{ message.role }}>{{ message.content }}
+{%- endfor -%}
+"""
+SYSTEM_FIRST = """
+{%- for message in messages -%}
+    {%- if message.role == "system" and not loop.first %}{{ raise_exception("system comes first") }}{% endif -%}
+    <{{ message.role }}>{{ message.content }}
+{%- endfor -%}
+"""
+
+
+def said(*turns):
+    return [{"role": role, "content": content} for role, content in turns]
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (ALTERNATING, "<user>s\n\na<assistant>b\n\nc<user>t\n\nd"),
+        (SYSTEM_FIRST, "<system>s<user>a<assistant>b\n\nc<user>t\n\nd"),
+        ("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}", None),
+    ],
+)
+def test_a_conversation_is_changed_no_more_than_the_models_own_template_wants(template, expected):
+    family = get_family("generic").fitted(template, bos_token="", eos_token="")
+    turns = (("system", "s"), ("user", "a"), ("assistant", "b"), ("assistant", "c"), ("system", "t"), ("user", "d"))
+    prompt = family.prompt(said(*turns))
+    assert prompt.text == (expected or "".join(f"<{role}>{content}" for role, content in turns))
+    assert prompt.moved == ((4,) if expected else ())
+
+
+def test_a_conversation_that_no_change_fits_is_refused_as_the_template_says():
+    family = get_family("generic").fitted(ALTERNATING, bos_token="", eos_token="")
+    with pytest.raises(TemplateFileError, match="they alternate"):
+        family.prompt(said(("assistant", "b"), ("user", "a")))

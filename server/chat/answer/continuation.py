@@ -23,7 +23,7 @@ from server.chat.loop.another import is_asked_for, varied
 from server.chat.loop.guard import answered_calls
 from server.chat.loop.results import question_of, results, turn_of
 from server.chat.loop.told import told
-from server.chat.request import ChatRequest
+from server.chat.request import AnswerWarning, ChatRequest
 from server.chat.tool_sets import ToolSet, ToolSets
 from server.engine.async_engine import AsyncEngine
 from server.engine.generation import Generation
@@ -91,7 +91,7 @@ class Continuations:
         special_tokens: frozenset[str],
         tool_sets: ToolSets,
         *,
-        prepare: Callable[[ChatRequest], tuple[GenerationRequest, ToolSet]],
+        prepare: Callable[[ChatRequest], tuple[GenerationRequest, ToolSet, Sequence[AnswerWarning]]],
         rules: CallRules,
     ) -> None:
         self.engine = engine
@@ -246,7 +246,7 @@ class Continuation:
         in_words = dataclasses.replace(self._request, messages=told(self._request.messages), tool_choice="none")
         begun = self._begun
         try:
-            begun, tool_set = self._shared.prepare(in_words)
+            begun, tool_set, _ = self._shared.prepare(in_words)
         except RequestError as error:  # a template that takes less than was told
             log.warning("a repeated call is answered with the tools in sight: %s", error)
         else:

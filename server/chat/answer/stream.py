@@ -54,6 +54,7 @@ class ChatStream:
         continuation: Continuation | None,
         record: Record | None = None,
         tells_tokens: bool = False,
+        warnings: tuple[AnswerWarning, ...] = (),
     ) -> None:
         self._generation = generation
         self._n_prompt = generation.n_prompt
@@ -63,6 +64,7 @@ class ChatStream:
         self._stands = ""
         self._record = record
         self._tells_tokens = tells_tokens
+        self._warnings = warnings
         self._tokens: list[TokenChoice] = []  # not told yet, and of them how many an earlier generation wrote
         self._n_standing = 0
         self._decisions: Decisions | None = None
@@ -226,7 +228,7 @@ class ChatStream:
             ChatDelta(
                 finish_reason=self._finish_reason(reason),
                 usage=usage,
-                warnings=(*self._schemas.warnings, *self._refused, *found),
+                warnings=(*self._warnings, *self._schemas.warnings, *self._refused, *found),
                 decisions=self._decisions,
                 stop=stop,
             )

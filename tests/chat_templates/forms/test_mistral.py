@@ -134,27 +134,52 @@ def test_a_user_who_speaks_right_after_a_tool_is_preceded_by_an_empty_answer(fam
 
 
 @FAMILIES
-@pytest.mark.parametrize(
-    ("roles", "at"),
-    [
-        (["user", "user"], 1),
-        (["assistant"], 0),
-        (["system", "user", "assistant", "assistant"], 3),
-        (["user", "assistant", "user", "user"], 3),
-    ],
-)
-def test_turns_that_do_not_alternate_are_refused_by_their_message(family_id, roles, at):
+@pytest.mark.parametrize(("roles", "at"), [(["assistant"], 0), (["system", "assistant", "user"], 1)])
+def test_an_answer_to_nobody_is_refused_by_its_message(family_id, roles, at):
     messages = [{"role": role, "content": "x"} for role in roles]
     with pytest.raises(TemplateRequestError) as caught:
         get_family(family_id).render(messages)
     assert caught.value.param == f"messages[{at}].role"
 
 
-def test_a_later_system_message_has_a_place_in_small_and_none_in_nemo():
-    messages = [{"role": role, "content": role} for role in ("system", "user", "assistant", "system", "user")]
-    assert "</s>[SYSTEM_PROMPT]system[/SYSTEM_PROMPT][INST]" in get_family("mistral-small-3.2").render(messages)
-    with pytest.raises(TemplateRequestError, match=r"messages\[3\]"):
-        get_family("mistral-nemo").render(messages)
+@FAMILIES
+def test_who_speaks_twice_in_a_row_speaks_once(family_id):
+    family = get_family(family_id)
+    apart = [("user", "a"), ("user", "b"), ("assistant", "c"), ("assistant", "d"), ("user", "e"), ("user", "")]
+    joined = [("user", "a\n\nb"), ("assistant", "c\n\nd"), ("user", "e")]
+    prompts = [family.render([{"role": role, "content": text} for role, text in each]) for each in (apart, joined)]
+    assert prompts[0] == prompts[1]
+    assert prompts[0].endswith("[INST]a\n\nb[/INST]c\n\nd</s>[INST]e[/INST]")
+
+
+@FAMILIES
+def test_an_answer_after_a_result_needs_no_user_between_it_and_the_words_before_the_call(family_id):
+    messages = conversation("abcDEF123")
+    messages = [messages[0], {"role": "assistant", "content": "I look."}, *messages[1:]]
+    prompt = get_family(family_id).render([*messages, {"role": "assistant", "content": "Done."}])
+    assert "I look.</s>[TOOL_CALLS]" in prompt
+    assert prompt.endswith("[/TOOL_RESULTS]Done.</s>")
+
+
+LATE_SYSTEM = [{"role": role, "content": role} for role in ("system", "user", "assistant", "system", "user")]
+
+
+def test_a_later_system_message_has_a_place_in_small_and_is_the_users_in_nemo():
+    prompt = get_family("mistral-small-3.2").prompt(LATE_SYSTEM)
+    assert "</s>[SYSTEM_PROMPT]system[/SYSTEM_PROMPT][INST]user[/INST]" in prompt.text
+    assert prompt.moved == ()
+    prompt = get_family("mistral-nemo").prompt(LATE_SYSTEM)
+    assert prompt.text.endswith("assistant</s>[INST]system\n\nsystem\n\nuser[/INST]")
+    assert prompt.moved == (3,)
+
+
+@FAMILIES
+def test_a_system_message_behind_a_result_or_at_the_end_loses_nothing(family_id):
+    reminded = [*conversation("abcDEF123"), {"role": "system", "content": "Hurry."}]
+    for messages in (reminded, [*reminded, {"role": "user", "content": "And?"}], [LATE_SYSTEM[1], reminded[-1]]):
+        prompt = get_family(family_id).prompt(messages)
+        said = [message["content"] for message in messages if message.get("content")]
+        assert [text for text in said if text not in prompt.text] == []
 
 
 def test_a_key_named_return_of_a_tool_is_not_printed():

@@ -96,7 +96,7 @@ def test_a_request_overrides_the_services_call_bias(engine):
     service = ChatService(engine, get_family("qwen2.5"), call_bias=100.0)
 
     def decision(**fields):
-        generation, _ = service._prepare(ChatRequest(MESSAGES, TOOLS, **fields))
+        generation, *_ = service._prepare(ChatRequest(MESSAGES, TOOLS, **fields))
         return generation.decision
 
     biased, own = decision(), decision(call_bias=-3.0)
@@ -121,7 +121,7 @@ async def test_a_call_bias_means_nothing_where_there_is_no_choice(answer):
 
 async def test_thinking_is_switched_off_where_a_template_can(engine):
     def n_prompt(**fields):
-        generation, _ = ChatService(engine, get_family(fields.pop("family")))._prepare(ChatRequest(MESSAGES, **fields))
+        generation, *_ = ChatService(engine, get_family(fields.pop("family")))._prepare(ChatRequest(MESSAGES, **fields))
         return len(generation.tokens)
 
     off = {"template_kwargs": {"enable_thinking": False}}
@@ -175,7 +175,7 @@ def goes_on(engine, monkeypatch):
         service = ChatService(engine, get_family("qwen2.5"))
         monkeypatch.setattr(service._continuations, "engine", Engine())
         request = ChatRequest(({"role": "user", "content": question}, MONDAY, OPEN), (HOURS,), max_tokens=100)
-        before, tool_set = service._prepare(request)
+        before, tool_set, _ = service._prepare(request)
         return service, before, service._continuations.of(request, before, tool_set).in_place_of, asked
 
     return of
@@ -238,3 +238,23 @@ async def test_the_end_of_an_answer_tells_the_stop_string_that_was_met(engine):
         request = ChatRequest(MESSAGES, max_tokens=120, stop=stop, sampling=SamplingParams(temperature=0.0))
         *_, end = [delta async for delta in await service.open(request)]
         assert (end.stop in stop) if stop else (end.stop is None)
+
+
+async def test_a_system_message_that_becomes_the_users_is_told_once(engine):
+    system, user = ({"role": role, "content": role} for role in ("system", "user"))
+    for messages, told in (
+        ((system, user), []),
+        ((system, user, system), ["messages[2]"]),
+        ((user, system, user, system, system), ["messages[1]"]),
+    ):
+        result = await fold(
+            await ChatService(engine, get_family("mistral-nemo")).open(ChatRequest(messages, max_tokens=4))
+        )
+        warnings = [warning.fields() for warning in result.warnings]
+        assert [warning["path"] for warning in warnings] == told
+        assert all(warning["type"] == "system_moved" for warning in warnings)
+        assert [warning["message"] for warning in warnings if "So are 2 more" in warning["message"]] == (
+            [warnings[0]["message"]] if len(messages) == 5 else []
+        )
+        other = await fold(await ChatService(engine, get_family("qwen2.5")).open(ChatRequest(messages, max_tokens=4)))
+        assert other.warnings == ()

@@ -77,7 +77,7 @@ def ask(engine, monkeypatch):
 
         monkeypatch.setattr(service._continuations, "engine", Engine())
         request = ChatRequest(({"role": "user", "content": question}, *then), TOOLS, **{"max_tokens": 100, **fields})
-        begun, tool_set = service._prepare(request)
+        begun, tool_set, _ = service._prepare(request)
         continuation = service._continuations.of(request, begun, tool_set)
         stream = ChatStream(
             Spoken(said[0], size=size),
