@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # llama.cpp's default window of the repetition penalty (penalty_last_n).
 REPETITION_WINDOW = 64
 NUCLEUS_START = 512
+# A client's number may be smaller than what a logit can be divided by.
+TINY, HUGE = np.finfo(np.float32).tiny, np.finfo(np.float32).max
 BLOCK = 1024
 SMALL_BLOCK = 64
 
@@ -112,8 +114,9 @@ class Sampler:
         if wants_seen:
             ids = np.fromiter(self._seen, dtype=np.intp)
             values = row[ids]
-            penalty = np.float32(params.repetition_penalty)
-            row[ids] = np.where(values > 0, values / penalty, values * penalty)
+            penalty = np.maximum(np.float32(params.repetition_penalty), TINY)
+            with np.errstate(over="ignore"):
+                row[ids] = np.clip(np.where(values > 0, values / penalty, values * penalty), -HUGE, HUGE)
         if wants_counts:
             ids = np.fromiter(self._counts.keys(), dtype=np.intp)
             counts = np.fromiter(self._counts.values(), dtype=np.float32)
@@ -127,7 +130,8 @@ class Sampler:
         if 0 < params.top_k < len(values):
             cut = _head(values, params.top_k)[params.top_k - 1]
             ids, values = _take(ids, values, _heaviest(values, params.top_k, cut))
-        weights = np.exp((values - values.max()) / np.float32(params.temperature))
+        with np.errstate(over="ignore"):  # what is less likely by more than a number can say is impossible
+            weights = np.exp((values - values.max()) / np.maximum(np.float32(params.temperature), TINY))
         if params.top_p < 1.0:
             ids, weights = _take(ids, weights, _nucleus(weights, params.top_p))
         if params.min_p > 0.0:

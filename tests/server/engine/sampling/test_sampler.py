@@ -155,3 +155,15 @@ def test_no_mask_is_made_where_the_text_may_end(temperature: float) -> None:
     mask = Allowed(np.ones(100, dtype=bool), is_accepting=True, end=3)
     Sampler(SamplingParams(temperature=temperature, top_p=0.9, seed=1), EMPTY).sample(np.arange(100, dtype="f4"), mask)
     assert mask.n_masks == 0
+
+
+@pytest.mark.parametrize("smallest", [5e-324, 1e-45, 1e-40])
+def test_numbers_too_small_to_divide_by_mean_what_small_ones_do(smallest: float) -> None:
+    logits = np.array([1.0, 3.0, -2.0, 2.5], dtype=np.float32)
+    seen = np.array([0, 2], dtype=np.int32)
+    for mask in (None, Allowed(np.ones(4, dtype=np.bool_))):
+        cold = Sampler(SamplingParams(temperature=smallest, seed=1), EMPTY)
+        assert cold.sample(logits, mask) == 1
+        for temperature in (0.0, 1.0):
+            params = SamplingParams(temperature=temperature, repetition_penalty=smallest, seed=1)
+            assert Sampler(params, seen).sample(logits, mask) == 0
