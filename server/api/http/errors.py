@@ -59,9 +59,14 @@ def failure_of(error: Exception) -> Failure:
 
 @dataclass(frozen=True, slots=True)
 class ErrorShape:
-    """How one dialect tells failures: `body` writes them, `statuses` are other numbers for some of ours."""
+    """How one dialect tells failures: `body` writes them, as `schema` says, which is called `name`.
+
+    `statuses` are other numbers for some of ours.
+    """
 
     body: Callable[[Failure], dict[str, Any]]
+    name: str
+    schema: Mapping[str, Any]
     statuses: Mapping[int, int] = field(default_factory=dict)
 
     def response(self, failure: Failure) -> JSONResponse:
@@ -76,7 +81,25 @@ def openai_body(failure: Failure) -> dict[str, Any]:
     return {"error": fields}
 
 
-OPENAI = ErrorShape(openai_body)
+OPENAI_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "additionalProperties": False,
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "additionalProperties": False,
+            "properties": {
+                "message": {"type": "string", "minLength": 1},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+OPENAI = ErrorShape(openai_body, "Error", OPENAI_SCHEMA)
 
 
 def error_response(scope: Scope, error: Exception) -> JSONResponse:
@@ -85,12 +108,15 @@ def error_response(scope: Scope, error: Exception) -> JSONResponse:
 
 
 def _response(scope: Scope, failure: Failure) -> JSONResponse:
-    return _shape(scope).response(replace(failure, request_id=scope.get("state", {}).get("request_id")))
+    return shape_of(scope["app"], scope["path"]).response(
+        replace(failure, request_id=scope.get("state", {}).get("request_id"))
+    )
 
 
-def _shape(scope: Scope) -> ErrorShape:
-    shapes: Mapping[str, ErrorShape] = scope["app"].state.error_shapes
-    return next((shape for path, shape in shapes.items() if scope["path"].startswith(path)), OPENAI)
+def shape_of(app: FastAPI, path: str) -> ErrorShape:
+    """How the failures of a path are told."""
+    shapes: Mapping[str, ErrorShape] = app.state.error_shapes
+    return next((shape for beginning, shape in shapes.items() if path.startswith(beginning)), OPENAI)
 
 
 def install_error_handlers(app: FastAPI, shapes: Mapping[str, ErrorShape]) -> None:

@@ -39,4 +39,28 @@ def error_body(failure: Failure) -> dict[str, Any]:
     return {"type": "error", "error": error, "request_id": failure.request_id}
 
 
-MESSAGES = ErrorShape(error_body, {429: OVERLOADED})
+_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["type", "error", "request_id"],
+    "additionalProperties": False,
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "additionalProperties": False,
+            "properties": {
+                "type": {"enum": sorted({*_TYPES.values(), "api_error", "invalid_request_error"})},
+                "message": {"type": "string", "minLength": 1},
+                "details": {
+                    "type": "object",
+                    "required": ["error_code", "param"],
+                    "additionalProperties": False,
+                    "properties": {"error_code": {"type": "string"}, "param": {"type": ["string", "null"]}},
+                },
+            },
+        },
+        "request_id": {"type": "string"},
+    },
+}
+MESSAGES = ErrorShape(error_body, "MessagesError", _SCHEMA, {429: OVERLOADED})

@@ -46,6 +46,7 @@ async def test_the_descriptions_are_there(http, path):
 
 
 async def test_the_description_for_machines_has_the_requests_schema(http):
-    paths = (await http.get("/openapi.json")).json()["paths"]
-    content = paths["/v1/chat/completions"]["post"]["requestBody"]["content"]
-    assert "temperature" in content["application/json"]["schema"]["properties"]
+    description = (await http.get("/openapi.json")).json()
+    content = description["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]
+    name = content["application/json"]["schema"]["$ref"].removeprefix("#/components/schemas/")
+    assert "temperature" in description["components"]["schemas"][name]["properties"]

@@ -1,0 +1,1 @@
+"""The description for machines: what OpenAPI tells of each route."""
