@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from server.errors import DeadlineError, FunctionGateError, NotReadyError, OverloadedError
 
@@ -144,8 +145,15 @@ async def _routing(request: Request, error: Exception) -> Response:
         404: f"Unknown request URL: {request.method} {request.url.path}. GET / lists what there is.",
         405: f"{request.url.path} does not take {request.method}.",
     }.get(error.status_code, error.detail)
-    failure = Failure(error.status_code, message, "invalid_request_error", code=code, headers=error.headers or {})
+    headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers or {}
+    failure = Failure(error.status_code, message, "invalid_request_error", code=code, headers=headers)
     return _response(request.scope, failure)
+
+
+def _allowed(request: Request) -> str:
+    """The methods that a path takes. Each is a route of its own, of which the error knows one."""
+    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in matching for method in getattr(route, "methods", None) or ()}))
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

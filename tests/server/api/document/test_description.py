@@ -196,3 +196,14 @@ async def test_a_page_that_is_none_is_described(description, http, path, query):
     response = await http.get(f"{path}?{query}")
     assert response.status_code == 400
     assert_described(description, "get", path, response)
+
+
+async def test_a_method_that_a_path_does_not_take_is_refused_with_those_that_it_does(description, http):
+    for path, methods in description["paths"].items():
+        response = await http.request("PUT", path)
+        assert response.status_code == 405
+        allowed = response.headers["allow"].split(", ")
+        # One path is a case of another: a response may be called input_tokens.
+        others = {"GET", "DELETE"} if path == "/v1/responses/input_tokens" else set()
+        assert set(allowed) == {method.upper() for method in methods} | others
+        assert response.json()["error"]["message"] == f"{path} does not take PUT."
