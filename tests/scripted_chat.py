@@ -40,8 +40,9 @@ CALLS = (
 )
 
 
+SO_FAR = GenerationUsage(prompt=82, cached=64, completion=3)
 PIECES = (
-    GenerationChunk("once "),
+    GenerationChunk("once ", usage=SO_FAR),
     GenerationChunk(""),
     GenerationChunk("upon", FinishReason.STOP, USAGE),
 )

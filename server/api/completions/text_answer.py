@@ -43,7 +43,8 @@ class TextChunkWriter:
             self._tokens[i] = []
             chunk = {**self._head.fields(KIND), "choices": [choice]}
             chunks.append({**chunk, "usage": None} if self._include_usage else chunk)
-        if piece.usage is not None:
+        if piece.finish_reason is not None:  # what pieces before the end tell is what was counted so far
+            assert piece.usage is not None, "the end has the usage"
             self._counts[i] = piece.usage
             if self._include_usage and len(self._counts) == self._n_answers:
                 chunks.append(
