@@ -125,13 +125,13 @@ def _with_plain_thought(message: dict[str, Any], at: str, ignored: IgnoredParame
 def _said(parts: Sequence[Any], at: str, ignored: IgnoredParameters) -> Iterator[tuple[int, Any]]:
     """The parts of a content that are no thoughts, without what decorates them; each with its place."""
     for j, part in enumerate(parts):
-        if not isinstance(part, dict):
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
             yield j, part
-        elif part.get("type") in _THOUGHTS:
+        elif part["type"] in _THOUGHTS:
             ignored.add(f"{at}[{j}]", "a thought of an earlier turn says nothing to the model")
         else:
             plain = ignored.without(part, f"{at}[{j}]", PART)
-            yield j, {**plain, "type": "text"} if part.get("type") in _TEXTS else plain
+            yield j, {**plain, "type": "text"} if part["type"] in _TEXTS else plain
 
 
 def _has_calls(message: Mapping[str, Any]) -> bool:

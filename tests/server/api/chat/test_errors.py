@@ -328,3 +328,11 @@ async def test_no_body_whatsoever_is_the_servers_fault(body):
     assert response.status_code < 500
     if response.status_code != 200:
         error_of(response)
+
+
+@pytest.mark.parametrize("kind", [[], {}, 0, None, ["text"]])
+async def test_a_part_whose_type_is_no_text_is_refused_by_its_place(ask, kind):
+    for role in ("user", "assistant"):
+        response = await ask(messages=[{"role": role, "content": [{"type": kind, "text": "hi"}]}])
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == "messages[0].content[0]"
