@@ -152,8 +152,10 @@ async def _routing(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """The methods that a path takes. Each is a route of its own, of which the error knows one."""
-    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return ", ".join(sorted({method for route in matching for method in getattr(route, "methods", None) or ()}))
+    routes = [route for route in request.app.routes if hasattr(route, "path")]
+    path = next(route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    methods = {method for route in routes if route.path == path for method in getattr(route, "methods", None) or ()}
+    return ", ".join(sorted(methods))
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
