@@ -58,9 +58,9 @@ BODY: Mapping[str, str] = MappingProxyType(
 
 MESSAGE = _names(
     "cache_control created_at experimental_providerMetadata extra_content finish_reason id index "
-    "metadata model phase provider_metadata provider_options provider_specific_fields providerOptions "
-    "reasoning_details reasoning_signature signature status stop_reason thinking_blocks thinking_signature "
-    "timestamp type usage"
+    "internal_chat_message_metadata_passthrough metadata model phase provider_metadata provider_options "
+    "provider_specific_fields providerOptions reasoning_details reasoning_signature signature status stop_reason "
+    "thinking_blocks thinking_signature timestamp type usage"
 )
 """Fields that clients store with a message and send back with it."""
 
@@ -70,7 +70,10 @@ PART = _names(
 )
 """Fields of a content part."""
 
-CALL = _names("cache_control call_id caller extra_content provider_specific_fields signature status thought_signature")
+CALL = _names(
+    "cache_control call_id caller extra_content internal_chat_message_metadata_passthrough provider_specific_fields "
+    "signature status thought_signature"
+)
 """Fields of a past call."""
 
 TOOL = _names(

@@ -245,6 +245,16 @@ CODEX = {
 }
 
 
+async def test_what_codex_notes_down_with_an_item_is_left_out_and_named_once_a_kind(stream, chat):
+    noted = {"internal_chat_message_metadata_passthrough": {"turn_id": "t"}}
+    events = await stream(**{**CODEX, "input": [{**item, **noted} for item in CODEX["input"]]})
+    warned = [warning["param"] for warning in events[-1]["response"]["warnings"]]
+    assert "input[0].internal_chat_message_metadata_passthrough" in warned
+    assert len(warned) == len(set(warned)) == 5
+    await stream(**CODEX)
+    assert chat.requests[0].messages == chat.requests[1].messages
+
+
 async def test_codexs_body_is_understood(stream, chat):
     """The shape of its public sources; what has no effect is named, once."""
     events = await stream(**CODEX)
