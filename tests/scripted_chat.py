@@ -40,7 +40,7 @@ CALLS = (
 )
 
 
-SO_FAR = GenerationUsage(prompt=82, cached=64, completion=3)
+SO_FAR = GenerationUsage(prompt=82, cached=64, completion=3, forced=0, decode_steps=2)
 PIECES = (
     GenerationChunk("once ", usage=SO_FAR),
     GenerationChunk(""),
