@@ -50,7 +50,8 @@ KEY := $(shell { echo '$(BINDINGS) $(FLAGS) $(CMAKE_ARGS) $(CPU)'; uname -sm; ca
 WHEEL = $(CACHE)/wheels/$(KEY)
 
 .PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-loops bench-parser \
-	bench-tool-sets soak fuzz test-avx2 test-latest test-clients test-openresponses test-container measurements lock bump clean
+	bench-tool-sets soak fuzz test-avx2 test-latest test-clients test-openresponses \
+	test-conformance test-container measurements lock bump clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -87,6 +88,11 @@ test-clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## each client, in
 test-openresponses: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## Open Responses' compliance cases; MODEL= is a GGUF file
 	FUNCTIONGATE_CLIENTS='$(abspath $(VENV)-clients)' FUNCTIONGATE_CLIENTS_MODEL='$(MODEL)' \
 		$(VENV)/bin/python -m pytest tests/clients/test_openresponses.py -m slow $(ARGS)
+
+test-conformance: $(VENV)/dev.stamp $(VENV)-conformance/conformance.stamp ## schemathesis, a state machine of clients, agents' shapes; minutes; REPORT= is a JSON file
+	FUNCTIONGATE_SCHEMATHESIS='$(abspath $(VENV)-conformance/bin/schemathesis)' \
+		FUNCTIONGATE_CONFORMANCE_REPORT='$(REPORT)' \
+		$(VENV)/bin/python -m pytest tests/conformance $(ARGS)
 
 lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 	$(VENV)/bin/ruff format --check .
@@ -147,7 +153,7 @@ bump: ## take another llama.cpp; VERSION= is a release of llama-cpp-python; docs
 	@git --no-pager diff --stat -- pyproject.toml $(LOCK)
 
 clean: ## remove what make created here (the compiled bindings stay in the cache, ~/.cache/functiongate)
-	rm -rf $(VENV) $(VENV)-avx2 $(VENV)-clients $(VENV)-latest $(VENV)-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-avx2 $(VENV)-clients $(VENV)-conformance $(VENV)-latest $(VENV)-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The clients have an environment of their own: they ask for other releases of what the server uses.
@@ -163,6 +169,13 @@ $(VENV)-clients/clients.stamp: tests/clients/requirements.txt $(wildcard tests/c
 	@mkdir -p $(VENV)-clients/node
 	cp tests/clients/node/* $(VENV)-clients/node
 	npm install --prefix $(VENV)-clients/node --no-audit --no-fund
+	@touch $@
+
+# Schemathesis asks for other releases of what the server uses.
+$(VENV)-conformance/conformance.stamp: tests/conformance/requirements.txt
+	$(if $(PYTHON),,$(error $(NO_PYTHON)))
+	$(PYTHON) -m venv $(VENV)-conformance
+	$(VENV)-conformance/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
 	@touch $@
 
 $(VENV)/venv.stamp:
