@@ -48,7 +48,9 @@ def create_app(
     """
     app = FastAPI(title="FunctionGate", version=functiongate_version(), docs_url=None, redoc_url=None)
     metrics = HttpMetrics(state)
-    install_error_handlers(app, {"/v1/messages": MESSAGES, "/v1/responses": RESPONSES_ERRORS})
+    install_error_handlers(
+        app, {"/v1/messages": MESSAGES, "/v1/responses": RESPONSES_ERRORS, "/responses": RESPONSES_ERRORS}
+    )
     # The last one added is the outermost.
     app.add_middleware(ApiKeyMiddleware, keys=api_keys)
     app.add_middleware(OriginMiddleware, origins=cors_origins, has_keys=bool(api_keys))

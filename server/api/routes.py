@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from server.api.system.metrics import HttpMetrics
 
 FOUND = EVERY | {404}
+# A base URL of llama-server's clients may end without /v1.
+BARE = ("/v1", "")
 _SAID = [{"role": "user", "content": "What is the weather in Paris?"}]
 _CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 _WEATHER = {"name": "get_weather", "description": "The weather of a city.", "parameters": _CITY}
@@ -62,6 +64,7 @@ def add_routes(description: Description, served: Served, metrics: HttpMetrics) -
     _add_system(description, served, metrics)
     _add_models(description, served)
     _add_tokens(description, served)
+    _add_prompts(description, served)
     _add_completions(description, served)
     _add_messages(description, served)
     _add_responses(description, served)
@@ -73,7 +76,8 @@ def _add_system(description: Description, served: Served, metrics: HttpMetrics) 
     description.add("GET", "/", system.index, Operation("What there is", answers.INDEX))
     description.add("HEAD", "/", system.index, Operation("Whether the server is there", None))
     health = Operation("Whether it is ready", answers.HEALTH, EVERY - {401}, other_answers={503: answers.HEALTH})
-    description.add("GET", "/health", system.health, health)
+    for at in BARE:
+        description.add("GET", f"{at}/health", system.health, health)
     told = Operation("Prometheus' metrics", answers.TEXT, media_type=CONTENT_TYPE_LATEST.replace(" ", ""))
     description.add("GET", "/metrics", system.metrics, told)
 
@@ -83,7 +87,8 @@ def _add_models(description: Description, served: Served) -> None:
     page = {"limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "after_id": answers.TEXT}
     headers = {ANTHROPIC: answers.TEXT}
     several = Operation("The model and its names", answers.MODELS, EVERY | {400}, query=page, headers=headers)
-    description.add("GET", "/v1/models", models.list, several)
+    for at in BARE:
+        description.add("GET", f"{at}/models", models.list, several)
     one = Operation("One model by any of its names", answers.MODEL, EVERY | MODEL, headers=headers)
     description.add("GET", "/v1/models/{name:path}", models.one, one)
     props = Operation("The model's properties, as llama-server tells them", answers.PROPS, EVERY | {503})
@@ -100,11 +105,6 @@ def _add_tokens(description: Description, served: Served) -> None:
     description.add("POST", "/tokenize", tokens.tokenize, read)
     written = Operation("The text of tokens", answers.DETOKENIZED, BODY | MODEL, DetokenizeBody, {"tokens": [1, 2]})
     description.add("POST", "/detokenize", tokens.detokenize, written)
-    template = TemplateEndpoint(served.state, served.max_body_bytes)
-    prompt = Operation(
-        "The prompt of a chat", answers.PROMPT, BODY | MODEL, ChatCompletionRequest, {"model": "any", "messages": _SAID}
-    )
-    description.add("POST", "/apply-template", template.__call__, prompt)
     embeddings = EmbeddingsEndpoint(served.state, served.max_body_bytes)
     vectors = Operation(
         "Texts as vectors",
@@ -114,6 +114,18 @@ def _add_tokens(description: Description, served: Served) -> None:
         {"model": "any", "input": ["A kitten naps.", "The cat sleeps."]},
     )
     description.add("POST", "/v1/embeddings", embeddings.__call__, vectors)
+
+
+def _add_prompts(description: Description, served: Served) -> None:
+    template = TemplateEndpoint(served.state, served.max_body_bytes)
+    asked = {"model": "any", "messages": _SAID}
+    prompt = Operation("The prompt of a chat", answers.PROMPT, BODY | MODEL, ChatCompletionRequest, asked)
+    description.add("POST", "/apply-template", template.text, prompt)
+    counted = Operation(
+        "How many tokens a chat's prompt has", answers.RESPONSE_TOKENS, BODY | MODEL, ChatCompletionRequest, asked
+    )
+    for at in BARE:
+        description.add("POST", f"{at}/chat/completions/input_tokens", template.input_tokens, counted)
 
 
 def _add_completions(description: Description, served: Served) -> None:
@@ -127,7 +139,8 @@ def _add_completions(description: Description, served: Served) -> None:
         {"model": "any", "messages": _SAID, "tools": tools, "max_tokens": 64},
         is_streamed=True,
     )
-    description.add("POST", "/v1/chat/completions", chat.__call__, answer)
+    for at in BARE:
+        description.add("POST", f"{at}/chat/completions", chat.__call__, answer)
     text = CompletionsEndpoint(served.state, served.max_body_bytes, served.ping_interval_s)
     continued = Operation(
         "A text continued",
@@ -175,11 +188,12 @@ def _add_responses(description: Description, served: Served) -> None:
         goes_on={operation_id(*each): "response_id" for each in of_one},
         is_streamed=True,
     )
-    description.add("POST", "/v1/responses", responses.__call__, answer)
     counted = Operation(
         "How many tokens a response's prompt has", answers.RESPONSE_TOKENS, BODY | MODEL, ResponsesRequest, asked
     )
-    description.add("POST", "/v1/responses/input_tokens", responses.input_tokens, counted)
+    for at in BARE:
+        description.add("POST", f"{at}/responses", responses.__call__, answer)
+        description.add("POST", f"{at}/responses/input_tokens", responses.input_tokens, counted)
     streamed = {"stream": {"type": "boolean"}}
     stored = Operation("A stored response", answers.RESPONSE, FOUND | {400}, query=streamed)
     description.add("GET", one, responses.retrieve, stored)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from server.errors import EngineError, NotFoundError, NotReadyError
+from server.errors import EngineError, NotFoundError, NotReadyError, RequestError
 
 if TYPE_CHECKING:
     from server.chat.completion import Completion
@@ -149,9 +149,16 @@ class ServingState:
             raise NotReadyError("The model is still loading; try again in some seconds.", code="loading")
         return self._model
 
-    def require_named(self, name: str) -> ServedModel:
-        """The model that a client calls `name`. Raises `NotFoundError` if none is called so; see above."""
+    def require_named(self, name: str | None) -> ServedModel:
+        """The model that a client calls `name`, or means without a name; see above.
+
+        Raises `NotFoundError` if none is called so, and `RequestError` for no name where names are looked at.
+        """
         model = self.require_ready()
+        if name is None and model.answers_to_any_name:
+            return model
+        if name is None:
+            raise RequestError("Missing required parameter: 'model'.", param="model", code="missing_required_parameter")
         if name not in model.names and not model.answers_to_any_name:
             raise NotFoundError(
                 f"The model {name!r} does not exist here. This server has: {', '.join(model.names)}.",

@@ -46,14 +46,15 @@ def _whole_choice(i: int, result: ChatResult, custom: frozenset[str], n_top: int
 class ChunkWriter:
     """Turns the numbered deltas of `n` answers into their chunks, in order.
 
-    Several answers are begun in order, all before the first word: clients collect them in a list.
+    All answers are begun in order, before the first word, each by a chunk that has its role alone: clients collect
+    several in a list, and llama-server's take the first chunk for the beginning of a message, not for its text.
     """
 
     def __init__(self, head: AnswerHead, *, include_usage: bool, n: int = 1, n_top: int | None = None) -> None:
         self._head = head
         self._include_usage = include_usage
         self._choices = [_ChoiceWriter(head.custom, n_top) for _ in range(n)]
-        self._has_begun = n == 1
+        self._has_begun = False
         self._counts: dict[int, GenerationUsage] = {}
 
     def write(self, numbered: tuple[int, ChatDelta]) -> list[dict[str, Any]]:
@@ -94,14 +95,13 @@ class _ChoiceWriter:
         self._custom = custom
         self._n_top = n_top
         self._tokens: list[TokenChoice] = []
-        self._has_begun = False
         self._has_content = False
         self._has_calls = False
         self._held = ""
         self._inputs: dict[int, InputText] = {}  # of the calls of custom tools by their index
 
     def begin(self) -> Piece:
-        return self._piece({})
+        return {"role": "assistant", "content": None, "refusal": None}, None, None
 
     def write(self, delta: ChatDelta) -> list[Piece]:
         self._tokens += delta.tokens
@@ -121,9 +121,6 @@ class _ChoiceWriter:
         return pieces
 
     def _piece(self, delta: dict[str, Any], finish_reason: str | None = None) -> Piece:
-        if not self._has_begun:
-            self._has_begun = True
-            delta = {"role": "assistant", "content": None, "refusal": None, **delta}
         tokens, self._tokens = self._tokens, []
         logprobs = chat_logprobs(tokens, self._n_top) if self._n_top is not None and tokens else None
         return delta, logprobs, finish_reason

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.api.chat.functions import read_functions
 from server.api.chat.messages import read_messages
-from server.api.chat.schemas import wants_thought
+from server.api.chat.schemas import JsonSchema, wants_thought
 from server.api.chat.tools import input_formats, read_tool_choice, read_tools, strict_names
 from server.api.request.ignored import IgnoredParameters
 from server.api.request.sampling import one_of, read_sampling
@@ -87,10 +87,10 @@ def _response_format(wanted: ChatCompletionRequest) -> dict[str, Any] | None:
     form = wanted.response_format
     if form is None:
         return None
-    if form.json_schema is None:
+    schema = form.json_schema if form.schema_ is None else JsonSchema.model_validate({"schema": form.schema_})
+    if schema is None:
         return {"type": form.type}
-    schema = form.json_schema
     return {
-        "type": form.type,
+        "type": "json_schema",
         "json_schema": {"name": schema.name, "schema": schema.schema_, "strict": schema.strict is True},
     }

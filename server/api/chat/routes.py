@@ -61,7 +61,11 @@ class ChatEndpoint:
         )
         deltas = await _open(chat_request, wanted.n or 1, model, is_obsolete=bool(wanted.functions))
         head = AnswerHead(
-            wanted.model, int(time.time()), model.fingerprint, ignored.warnings, frozenset(input_formats(wanted.tools))
+            wanted.model or model.names[0],
+            int(time.time()),
+            model.fingerprint,
+            ignored.warnings,
+            frozenset(input_formats(wanted.tools)),
         )
         n_top = (wanted.top_logprobs or 0) if wanted.logprobs else None
         if wanted.stream:

@@ -66,19 +66,23 @@ MAX_N = 8  # answers to one request
 
 
 class JsonSchema(Shape):
-    """A named schema; with `strict` it is refused if it cannot be enforced, else the answer warns."""
+    """A schema; with `strict` it is refused if it cannot be enforced, else the answer warns.
 
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+    OpenAI demands a name, which nobody reads; llama-server's clients send none.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")] = "response"
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
     description: str | None = None
     strict: bool | None = None
 
 
 class ResponseFormat(Shape):
-    """`json_schema` is there if and only if `type` says so."""
+    """`json_schema` is there if and only if `type` says so. `schema` is llama-server's, in a `json_object`."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
 
 
 class TextPart(Shape):
@@ -152,6 +156,12 @@ def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = No
     ignored = IgnoredParameters() if ignored is None else ignored
     request = validated_sampled(ChatCompletionRequest, ignored.without(body, "", BODY), UNSUPPORTED)
     form = request.response_format
+    if form is not None and form.schema_ is not None and form.type != "json_object":
+        raise RequestError(
+            "response_format.schema is only allowed with the type 'json_object'; send json_schema.schema.",
+            param="response_format.schema",
+            code="invalid_value",
+        )
     if form is not None and (form.type == "json_schema") != (form.json_schema is not None):
         raise RequestError(
             "response_format.json_schema must be given with the type 'json_schema', and only with it.",

@@ -53,7 +53,9 @@ class CompletionsEndpoint:
         wanted = settled(wanted, model.temperature, decides=False)
         requests = to_completion_requests(wanted, model.n_vocab, read_terms(request, timeout_s=wanted.timeout))
         pieces = await _open(requests, model)
-        head = AnswerHead(wanted.model, int(time.time()), model.fingerprint, id=f"cmpl-{uuid.uuid4().hex}")
+        head = AnswerHead(
+            wanted.model or model.names[0], int(time.time()), model.fingerprint, id=f"cmpl-{uuid.uuid4().hex}"
+        )
         n = wanted.n or 1
         if wanted.stream:
             include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)

@@ -1,7 +1,7 @@
 """Who may ask: `Authorization: Bearer KEY` or `X-Api-Key: KEY`, one of the server's keys.
 
 An ASGI middleware, so that a refused request is refused before its body is read. Without keys everyone may
-ask; `/health` is always public, since load balancers have no key.
+ask; `/health` (`/v1/health` too) is always public, since load balancers have no key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-PUBLIC_PATHS = frozenset({"/health"})
+PUBLIC_PATHS = frozenset({"/health", "/v1/health"})
 
 
 class ApiKeyMiddleware:

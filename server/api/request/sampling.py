@@ -47,10 +47,11 @@ class Drawn(Shape):
 class SampledRequest(Drawn):
     """What every kind of completion can be told. Defaults are OpenAI's: top_p 1, nothing else; see `settled`.
 
+    Without a `model` it is the one that is served, where that answers to any name: llama-server's clients send none.
     `timeout` is this server's own: seconds after which the request is given up.
     """
 
-    model: str
+    model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None

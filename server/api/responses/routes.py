@@ -52,6 +52,7 @@ class ResponsesEndpoint:
         ignored = IgnoredParameters(refuses_hosted=self.strict_tools)
         wanted = read_request(await read_object(request, self.max_body_bytes), ignored)
         model = self.state.require_named(wanted.model)
+        wanted = wanted.model_copy(update={"model": wanted.model or model.names[0]})
         wanted = settled(wanted, model.temperature, decides=_decides(wanted))
         is_stored = self._is_stored(wanted)
         history = History(self.store, owner_of(request))

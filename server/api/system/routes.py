@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROUTES = {
     "POST /v1/chat/completions": "OpenAI's chat completions, streamed or not",
+    "POST /v1/chat/completions/input_tokens": "how many tokens a chat's prompt has",
     "POST /v1/completions": "OpenAI's text completions, streamed or not",
     "POST /v1/messages": "Anthropic's messages, streamed or not",
     "POST /v1/messages/count_tokens": "how many tokens a message's prompt has",
@@ -41,6 +42,12 @@ ROUTES = {
     "GET /api/version": "the server's version, where Ollama's clients ask",
     "GET /api/tags": "the model, where Ollama's clients ask",
     "HEAD /": "200: the server is there",
+    "POST /chat/completions": "the same, where llama-server's clients ask",
+    "POST /chat/completions/input_tokens": "the same, where llama-server's clients ask",
+    "POST /responses": "the same, where llama-server's clients ask",
+    "POST /responses/input_tokens": "the same, where llama-server's clients ask",
+    "GET /models": "the same, where llama-server's clients ask",
+    "GET /v1/health": "the same, where llama-server's clients ask",
     "GET /health": "200 when ready, 503 while loading or draining, or after a failure",
     "GET /metrics": "Prometheus metrics",
     "GET /openapi.json": "a description for machines",
