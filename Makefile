@@ -94,6 +94,14 @@ test-conformance: $(VENV)/dev.stamp $(VENV)-conformance/conformance.stamp ## sch
 		FUNCTIONGATE_CONFORMANCE_REPORT='$(REPORT)' \
 		$(VENV)/bin/python -m pytest tests/conformance $(ARGS)
 
+# llama.cpp's server tests come with the source of the bindings, in the version that is installed.
+LLAMA_TESTS = $(CACHE)/llama-server-tests/$(patsubst llama-cpp-python==%,%,$(BINDINGS))
+TESTS = $(LLAMA_TESTS)/vendor/llama.cpp/tools/server/tests
+
+test-llama-server: $(VENV)/dev.stamp $(VENV)-llama-server/tests.stamp ## llama.cpp's own server tests; MODEL= is a GGUF file, TESTS= their folder
+	FUNCTIONGATE_LLAMA_TESTS='$(TESTS)' FUNCTIONGATE_LLAMA_PYTHON='$(abspath $(VENV)-llama-server/bin/python)' \
+		FUNCTIONGATE_LLAMA_CHAT='$(MODEL)' $(VENV)/bin/python -m pytest tests/clients/test_llama_server.py -m slow $(ARGS)
+
 lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -177,6 +185,22 @@ $(VENV)-conformance/conformance.stamp: tests/conformance/requirements.txt
 	$(PYTHON) -m venv $(VENV)-conformance
 	$(VENV)-conformance/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
 	@touch $@
+
+# They ask for other releases of what the server uses.
+$(VENV)-llama-server/tests.stamp: pyproject.toml | $(TESTS)
+	$(if $(PYTHON),,$(error $(NO_PYTHON)))
+	$(PYTHON) -m venv $(VENV)-llama-server
+	$(VENV)-llama-server/bin/python -m pip --disable-pip-version-check install --quiet \
+		--requirement '$(TESTS)/requirements.txt'
+	@touch $@
+
+$(LLAMA_TESTS)/vendor/llama.cpp/tools/server/tests: | $(VENV)/pip.stamp
+	@rm -rf '$(LLAMA_TESTS)'
+	$(PIP) download --quiet --no-deps --no-binary llama-cpp-python --dest '$(LLAMA_TESTS)' \
+		'$(BINDINGS)'
+	tar --extract --gzip --strip-components 1 --directory '$(LLAMA_TESTS)' --wildcards \
+		--file '$(LLAMA_TESTS)'/*.tar.gz '*/vendor/llama.cpp/tools/server/tests' '*/vendor/llama.cpp/models/templates'
+	@rm '$(LLAMA_TESTS)'/*.tar.gz
 
 $(VENV)/venv.stamp:
 	$(if $(PYTHON),,$(error $(NO_PYTHON)))

@@ -1,8 +1,8 @@
 """Laws of the parser: any cut, nothing lost, near misses are calls, other JSON is not."""
 
 import itertools
-import re
 import json
+import re
 import time
 
 import pytest

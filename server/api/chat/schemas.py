@@ -62,6 +62,9 @@ UNSUPPORTED: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
 )
 
 
+# The same as a response_format, where llama-server's and vLLM's clients have it.
+_SCHEMAS = ("json_schema", "guided_json")
+
 MAX_N = 8  # answers to one request
 
 
@@ -154,7 +157,8 @@ def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = No
     `invalid_type`.
     """
     ignored = IgnoredParameters() if ignored is None else ignored
-    request = validated_sampled(ChatCompletionRequest, ignored.without(body, "", BODY), UNSUPPORTED)
+    known = _with_response_format(ignored.without(body, "", BODY))
+    request = validated_sampled(ChatCompletionRequest, known, UNSUPPORTED)
     form = request.response_format
     if form is not None and form.schema_ is not None and form.type != "json_object":
         raise RequestError(
@@ -173,6 +177,15 @@ def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = No
         raise RequestError("decisions are told of one answer; send n 1.", param="decisions", code="invalid_value")
     _note_efforts(request, ignored)
     return request
+
+
+def _with_response_format(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body with the schema that stands beside the response format in it; beside another it is left, and refused."""
+    name = next((name for name in _SCHEMAS if isinstance(body.get(name), dict)), None)
+    if name is None or body.get("response_format") is not None:
+        return body
+    rest = {field: value for field, value in body.items() if field not in (name, "response_format")}
+    return {**rest, "response_format": {"type": "json_object", "schema": body[name]}}
 
 
 def decides(request: ChatCompletionRequest) -> bool:

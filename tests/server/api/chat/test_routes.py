@@ -65,6 +65,13 @@ async def test_an_empty_answer_has_empty_content(chat, ask):
     assert [delta["content"] for delta in deltas if delta.get("content") is not None] == [""]
 
 
+async def test_a_stream_begins_with_the_role_alone(ask):
+    first, *others = (chunk["choices"][0]["delta"] for chunk in chunks_of((await ask(stream=True)).text))
+    assert first == {"role": "assistant", "content": None, "refusal": None}
+    assert others
+    assert not any("role" in delta for delta in others)
+
+
 async def test_the_sdks_stream_adds_up_to_the_whole_answer(chat, openai):
     reasoned = (ChatDelta(reasoning="hm"), ChatDelta(reasoning="m"))
     empty = (ChatDelta(content=" "), ChatDelta(finish_reason="length", usage=USAGE))
@@ -208,6 +215,20 @@ async def test_strict_reaches_the_chat_and_not_the_prompt(chat, ask, strict):
     assert request.strict_tools == (frozenset({"get_weather"}) if strict else frozenset())
     assert request.tools == (WEATHER,)
     assert request.response_format["json_schema"]["strict"] is (strict is True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"response_format": {"type": "json_object", "schema": {"const": 42}}},
+        {"json_schema": {"const": 42}},
+        {"guided_json": {"const": 42}, "response_format": None},
+    ],
+)
+async def test_a_schema_of_other_servers_dialects_is_a_response_format(chat, ask, fields):
+    assert (await ask(**fields)).status_code == 200
+    expected = {"type": "json_schema", "json_schema": {"name": "response", "schema": {"const": 42}, "strict": False}}
+    assert chat.requests[0].response_format == expected
 
 
 async def test_usage_comes_last_and_only_when_asked_for(ask):

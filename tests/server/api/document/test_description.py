@@ -166,7 +166,7 @@ async def test_every_refusal_of_a_client_is_described(state, settings, status):
     headers = {"origin": "https://elsewhere.example"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as http:
         for method, path, _ in operations(description):
-            if method == "head" or (path, status) == ("/health", 401):
+            if method == "head" or (status == 401 and path.endswith("/health")):
                 continue
             response = await http.request(method, path)
             assert response.status_code == status
