@@ -6,15 +6,16 @@ The plain sibling of `server.chat.service`. Knows tokens and the engine; knows n
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from chat_templates import Prompt
 from server.chat.prompt import tokenize_prompt
 from server.chat.source import Source
 from server.engine.async_engine import AsyncEngine
-from server.engine.generation import Generation
-from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms
+from server.engine.types import GenerationChunk, GenerationRequest, SamplingParams, ServiceTerms, TokenChoice
 from server.errors import ContextLengthError, RequestError
 
 
@@ -23,8 +24,8 @@ class CompletionRequest:
     """One prompt to continue: text, or token ids that are taken as they are.
 
     With a `suffix` what is generated stands between the prompt and it. `echo` puts the prompt's text in front of the
-    answer. `n_others` is how many runners-up of each token are told with it, None tells no tokens. `param` is the
-    prompt's place in the client's request.
+    answer. `n_others` is how many runners-up of each token are told with it, None tells no tokens; with `echo` the
+    prompt's tokens are told too. `param` is the prompt's place in the client's request.
     """
 
     prompt: str | tuple[int, ...]
@@ -68,9 +69,12 @@ class CompletionService:
                 stop=request.stop,
                 terms=request.terms,
                 n_others=request.n_others,
+                weighs_prompt=request.echo and request.n_others is not None,
             )
         )
-        return CompletionStream(generation, self._text(request) if request.echo else "")
+        if not request.echo:
+            return CompletionStream(generation)
+        return CompletionStream(generation, self._text(request), is_weighed=request.n_others is not None)
 
     def _tokens(self, request: CompletionRequest) -> tuple[int, ...]:
         vocabulary, prompt = self._engine.vocabulary, request.prompt
@@ -113,24 +117,39 @@ class CompletionService:
 
 
 class CompletionStream:
-    """The pieces of one continuation, `prefix` in front. `aclose` aborts the generation.
+    """The pieces of one continuation, the prompt's text in front if there is one. `aclose` aborts the generation.
 
-    A class and not an async generator: closing a generator that was never started runs none of its code.
+    Where the prompt `is_weighed` its text comes with its tokens: once the model has read it. A class and not an async
+    generator: closing a generator that was never started runs none of its code.
     """
 
-    def __init__(self, generation: Generation, prefix: str) -> None:
+    def __init__(self, generation: Source[GenerationChunk], prompt: str = "", *, is_weighed: bool = False) -> None:
         self._generation = generation
-        self._prefix = prefix
+        self._prompt = prompt
+        self._is_weighed = is_weighed
+        self._coming = deque([] if is_weighed or not prompt else [GenerationChunk(prompt)])
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> GenerationChunk:
-        if self._prefix:
-            chunk, self._prefix = GenerationChunk(self._prefix), ""
+        if self._coming:
+            return self._coming.popleft()
+        chunk = await anext(self._generation)
+        if not self._is_weighed:
             return chunk
-        return await anext(self._generation)
+        choices = tuple(replace(choice, start=choice.start + len(self._prompt)) for choice in chunk.choices)
+        self._coming.append(replace(chunk, choices=choices, prompt=()))
+        if chunk.prompt:
+            self._coming.appendleft(GenerationChunk(self._prompt, choices=_placed(chunk.prompt, self._prompt)))
+        return self._coming.popleft()
 
     async def aclose(self) -> None:
         """Abort the generation if it is still running. May be called again."""
         await self._generation.aclose()
+
+
+def _placed(tokens: Sequence[TokenChoice], text: str) -> tuple[TokenChoice, ...]:
+    """A prompt's tokens at their places in its text, which has neither a token nor a space that a tokenizer adds."""
+    n_added = len(b"".join(token.piece for token in tokens).decode("utf-8", "replace")) - len(text)
+    return tuple(replace(token, start=max(0, token.start - n_added)) for token in tokens)

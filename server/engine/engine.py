@@ -77,6 +77,7 @@ class Engine:
             n_parallel=min(n_parallel, runner.n_slots),
             n_batch=runner.n_batch,
             n_draft=min(n_draft, max(0, runner.n_logits_max - n_parallel)),
+            n_logits=runner.n_logits_max,
             n_prefixes=max(0, runner.n_slots - n_parallel),
             max_itl_s=max_itl_s,
             shares_prefixes=runner.can_share_prefix,
@@ -103,7 +104,7 @@ class Engine:
         sequence.deadline = self._now() + sequence.timeout_s
         self._n_added += 1
         self.metrics.prompt_tokens += sequence.n_prompt
-        if self._store is not None:
+        if self._store is not None and not sequence.weighs:
             n_known = self._scheduler.n_known(sequence)
             sequence.stored = self._store.fetch(sequence.tokens[:-1], n_known + MIN_TOKENS, self._wake)
         self._scheduler.add(sequence)
@@ -198,10 +199,21 @@ class Engine:
     def _sample(self, plan: Plan) -> None:
         row = 0
         for planned in plan.slices:
+            n_logits, first = planned.n_logits, row
+            if planned.sequence.weighs:
+                self._weigh(planned, row)
+                first += n_logits - 1
             if planned.reaches_end:
                 planned.sequence.phase = Phase.DECODING
-                self._follow(planned, row)
-            row += planned.n_logits
+                self._follow(planned, first)
+            row += n_logits
+
+    def _weigh(self, planned: Slice, first_row: int) -> None:
+        """Weigh the prompt's tokens that follow those of a slice."""
+        prompt = planned.sequence.weighed_prompt
+        assert prompt is not None, "its sequence weighs"
+        for position in range(planned.start, planned.stop):
+            prompt.weigh(position, self._runner.logits(first_row + position - planned.start))
 
     def _follow(self, planned: Slice, first_row: int) -> None:
         """Advance one sequence by a token, and by one more for each token of its draft that came true."""
@@ -272,13 +284,15 @@ class Engine:
         self.metrics.forced_tokens += usage.forced
         self.metrics.decode_steps += usage.decode_steps
         stop = sequence.detokenizer.stopped_by
-        chunk = GenerationChunk(sequence.take_text(), reason, usage, sequence.take_choices(), stop)
+        prompt, choices = sequence.take_prompt(), sequence.take_choices()
+        chunk = GenerationChunk(sequence.take_text(), reason, usage, choices, prompt, stop)
         self._outbox.append(Delivery(sequence, chunk, is_last=True))
 
     def _deliver(self) -> list[Delivery]:
         for sequence in self._scheduler.running:
             if text := sequence.take_text():
-                chunk = GenerationChunk(text, usage=sequence.usage, choices=sequence.take_choices())
+                prompt, choices = sequence.take_prompt(), sequence.take_choices()
+                chunk = GenerationChunk(text, usage=sequence.usage, choices=choices, prompt=prompt)
                 self._outbox.append(Delivery(sequence, chunk, is_last=False))
         self.metrics.running = len(self._scheduler.running)
         self.metrics.waiting = len(self._scheduler.waiting)

@@ -43,7 +43,8 @@ MAX_PASSED_OVER = 8
 class Slice:
     """Tokens `start` … `stop` - 1 of a sequence, to be evaluated in this step, and a draft of what follows them.
 
-    If they are the sequence's last ones (`reaches_end`), logits are wanted of the last and of each drafted token.
+    If they are the sequence's last ones (`reaches_end`), logits are wanted of the last and of each drafted token; of
+    all tokens where the prompt is weighed.
     """
 
     sequence: Sequence
@@ -62,6 +63,8 @@ class Slice:
     @property
     def n_logits(self) -> int:
         """Rows of logits that are wanted."""
+        if self.sequence.weighs:
+            return self.n_tokens
         return 1 + len(self.draft) if self.reaches_end else 0
 
 
@@ -82,7 +85,10 @@ class Beginning:
 
 
 class Scheduler:
-    """Plans steps for at most `n_parallel` running sequences of `n_batch` tokens in all, `n_draft` of them drafted."""
+    """Plans steps for at most `n_parallel` running sequences of `n_batch` tokens in all, `n_draft` of them drafted.
+
+    A step gives `n_logits` rows of logits at most.
+    """
 
     def __init__(
         self,
@@ -92,6 +98,7 @@ class Scheduler:
         n_parallel: int,
         n_batch: int,
         n_draft: int,
+        n_logits: int,
         n_prefixes: int,
         max_itl_s: float,
         shares_prefixes: bool,
@@ -102,6 +109,7 @@ class Scheduler:
         self._n_parallel = n_parallel
         self._n_batch = n_batch
         self._n_draft = n_draft
+        self._n_logits = n_logits
         self._shares_prefixes = shares_prefixes
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -270,10 +278,12 @@ class Scheduler:
         room = min(self._n_batch, self.pace.rows(STEP_ALONE_S if is_alone else self._max_itl_s))
         prompts = [sequence for sequence in self.running if sequence.phase is Phase.PREFILLING]
         prompts.sort(key=lambda sequence: (sequence.n_passed_over < MAX_PASSED_OVER, sequence.n_pending))
+        if prompts and prompts[0].weighs:
+            room = min(room, self._n_logits)
         chosen: list[tuple[Sequence, int]] = []
         for sequence in prompts:
             wanted = _chunk(sequence.n_pending, room)
-            if chosen and wanted < sequence.n_pending:
+            if chosen and (wanted < sequence.n_pending or sequence.weighs or chosen[0][0].weighs):
                 continue
             while self._residency.n_free < wanted and self.prefixes.evict():
                 pass
@@ -289,7 +299,9 @@ class Scheduler:
         for sequence in prompts:
             sequence.n_passed_over = 0 if sequence.id in taken else sequence.n_passed_over + 1
         slices = [_without_draft(sequence, n) for sequence, n in chosen]
-        return self._with_drafts(slices, _draft_room(chosen[0][1], self._n_batch)) if len(slices) == 1 else slices
+        if len(slices) > 1 or chosen[0][0].weighs:
+            return slices
+        return self._with_drafts(slices, _draft_room(chosen[0][1], self._n_batch))
 
     def _admit(self) -> None:
         if self._is_squeezed and self.running:
@@ -323,11 +335,13 @@ class Scheduler:
 
     def _longest_beginning(self, sequence: Sequence) -> Beginning:
         """The most of a sequence that memory holds; all but its last token, which is evaluated for its logits."""
-        if not self._shares_prefixes:
+        if not self._shares_prefixes or sequence.weighs:
             return Beginning(0)
         match = self.prefixes.match(sequence.tokens[:-1])
         best = Beginning(match.n, None, match)
         for running in self.running:
+            if running.weighed_prompt is not None:
+                continue
             n = common_prefix(sequence.tokens[:-1], running.tokens[: running.n_computed])
             if n > best.n:
                 best = Beginning(n, running.slot)
@@ -335,14 +349,14 @@ class Scheduler:
 
     def _waits_for_another(self, sequence: Sequence, n_shared: int) -> bool:
         """Single flight: whether a running prompt is about to compute much more of this one's beginning."""
-        if not self._shares_prefixes:
+        if not self._shares_prefixes or sequence.weighs:
             return False
         longest = sequence.n_tokens - 1
         return any(
             min(common_prefix(sequence.tokens, other.tokens), longest)
             >= max(n_shared + SINGLE_FLIGHT_GAIN, other.n_computed + 1)
             for other in self.running
-            if other.phase is Phase.PREFILLING
+            if other.phase is Phase.PREFILLING and other.weighed_prompt is None
         )
 
     def _import(self, sequence: Sequence, stored: StoredBeginning, beginning: Beginning) -> bool:
@@ -396,7 +410,8 @@ class Scheduler:
     def _park(self, sequence: Sequence) -> None:
         slot, sequence.slot = sequence.slot, None
         assert slot is not None
-        if self._residency.trim(slot, sequence.n_computed):
+        # The few rows of a step in which a prompt is weighed take other kernels than a prompt's: it is nobody's prefix.
+        if sequence.weighed_prompt is None and self._residency.trim(slot, sequence.n_computed):
             self.prefixes.adopt(slot, sequence.tokens[: sequence.n_computed], sequence.n_prefix)
         else:
             self._residency.close_slot(slot)

@@ -17,6 +17,7 @@ from server.engine.detokenizer import Detokenizer
 from server.engine.sampling.draft import LEAD
 from server.engine.sampling.logprobs import Logprobs, Weighed
 from server.engine.sampling.sampler import Sampler
+from server.engine.sampling.weighed_prompt import WeighedPrompt
 from server.engine.types import Alternative, GenerationUsage, TokenChoice
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Sequence:
         "terms",
         "timeout_s",
         "was_preempted",
+        "weighed_prompt",
     )
 
     def __init__(
@@ -91,6 +93,7 @@ class Sequence:
         self.id = id
         self._vocabulary = vocabulary
         self.n_prompt = self.n_tokens = len(request.tokens)
+        self.weighed_prompt = _weighed_prompt(request, vocabulary)
         self.n_prefix = self.n_prompt if request.terms.cache_key else min(request.n_prefix, self.n_prompt)
         self.terms = request.terms
         self.timeout_s = self.deadline = math.inf
@@ -142,6 +145,11 @@ class Sequence:
     def n_left(self) -> int:
         """How many more tokens may be generated."""
         return self.max_tokens - self.n_generated
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the prompt's own tokens are still to be weighed: all of its rows are wanted."""
+        return self.weighed_prompt is not None and not self.weighed_prompt.is_whole
 
     @property
     def usage(self) -> GenerationUsage:
@@ -196,6 +204,10 @@ class Sequence:
         self.pieces.clear()
         return text
 
+    def take_prompt(self) -> tuple[TokenChoice, ...]:
+        """The prompt's tokens once they were weighed, if the request wants them and none has taken them."""
+        return () if self.weighed_prompt is None else self.weighed_prompt.take()
+
     def take_choices(self) -> tuple[TokenChoice, ...]:
         """The tokens since the last call, if the request wants them."""
         if not self._choices:
@@ -225,3 +237,9 @@ class Sequence:
             for other, logprob in weighed.others
         )
         return TokenChoice(start, piece, weighed.logprob, others, is_end=is_end, call=weighed.call)
+
+
+def _weighed_prompt(request: GenerationRequest, vocabulary: Vocabulary) -> WeighedPrompt | None:
+    if request.n_others is None or not request.weighs_prompt:
+        return None
+    return WeighedPrompt(request.tokens, request.n_others, vocabulary.pieces)

@@ -51,7 +51,8 @@ class GenerationRequest:
     """One sequence to generate. `max_tokens` None means as many as the context holds.
 
     `n_others` is how many runners-up of each token are told with it in `GenerationChunk.choices`; None tells nothing
-    of tokens. They are weighed under the grammar's mask or, without `weighs_mask`, among all tokens. The first
+    of tokens. They are weighed under the grammar's mask or, without `weighs_mask`, among all tokens. With
+    `weighs_prompt` the prompt's tokens are told before them; such a prompt shares nothing with others. The first
     `n_prefix` tokens are likely to begin other requests too (tools, system prompts): they are kept longest, and beyond
     the process. `expected` is what the answer will probably repeat: it is drafted from, and changes no answer.
     """
@@ -66,6 +67,7 @@ class GenerationRequest:
     terms: ServiceTerms = ServiceTerms()
     n_others: int | None = None
     weighs_mask: bool = True
+    weighs_prompt: bool = False
     expected: tuple[int, ...] = ()
 
 
@@ -128,7 +130,9 @@ class TokenChoice:
     that does. `logprob` is the natural logarithm of its probability under the grammar's mask, with every bias and
     penalty, before the temperature. A token that the grammar forced (`is_forced`) had probability 1. `others` are the
     likeliest that were not chosen, likeliest first; all tokens that end the answer (`is_end`) are one. `call` is the
-    probability that a call begins here, where that was open.
+    probability that a call begins here, where that was open. A token of the prompt begins somewhere in the prompt's
+    text, and was weighed without bias and penalty; its first one (`is_first`) stands behind nothing, and has no
+    probability.
     """
 
     start: int
@@ -137,6 +141,7 @@ class TokenChoice:
     others: tuple[Alternative, ...] = ()
     is_forced: bool = False
     is_end: bool = False
+    is_first: bool = False
     call: float | None = None
 
 
@@ -145,7 +150,8 @@ class GenerationChunk:
     """A piece of a generation. The last one, and only it, has a `finish_reason`. `usage` is what was counted so far.
 
     `text` is whole UTF-8, never part of a stop string, and may be empty. `choices` are the tokens since the last chunk,
-    for requests that want them; the text of the last ones may come with a later chunk. `stop` is the stop string that
+    for requests that want them; the text of the last ones may come with a later chunk. `prompt` is all of the prompt's
+    tokens, in the first chunk of a request that wants them. `stop` is the stop string that
     ended the generation, in its last chunk.
     """
 
@@ -153,4 +159,5 @@ class GenerationChunk:
     finish_reason: FinishReason | None = None
     usage: GenerationUsage | None = None
     choices: tuple[TokenChoice, ...] = ()
+    prompt: tuple[TokenChoice, ...] = ()
     stop: str | None = None

@@ -26,14 +26,16 @@ def token_logprobs(tokens: Iterable[TokenChoice], n_top: int) -> list[dict[str, 
     return [_entry(token, n_top) for token in tokens if not token.is_end]
 
 
-def text_logprobs(tokens: Sequence[TokenChoice], n_top: int, *, offset: int = 0) -> dict[str, Any]:
-    """The `logprobs` of a choice of a text completion. `offset` is where the generated text begins, in characters."""
+def text_logprobs(tokens: Sequence[TokenChoice], n_top: int) -> dict[str, Any]:
+    """The `logprobs` of a choice of a text completion. Nothing is told of how likely a prompt's first token was."""
     told = [token for token in tokens if not token.is_end]
     return {
         "tokens": [_text(token.piece) for token in told],
-        "token_logprobs": [_number(token.logprob) for token in told],
-        "top_logprobs": [{_text(piece): p for piece, p in _likeliest(token, n_top)} for token in told],
-        "text_offset": [offset + token.start for token in told],
+        "token_logprobs": [None if token.is_first else _number(token.logprob) for token in told],
+        "top_logprobs": [
+            None if token.is_first else {_text(piece): p for piece, p in _likeliest(token, n_top)} for token in told
+        ],
+        "text_offset": [token.start for token in told],
     }
 
 

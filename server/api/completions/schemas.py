@@ -34,10 +34,10 @@ class CompletionRequestBody(SampledRequest):
 def read_completion_request(body: Mapping[str, Any]) -> CompletionRequestBody:
     """The validated fields of a text completion's body. Raises `RequestError` as `validated` does."""
     request = validated_sampled(CompletionRequestBody, body, NOTHING)
-    if request.echo and request.logprobs is not None:
+    if request.echo and request.logprobs is not None and request.suffix:
         raise RequestError(
-            "logprobs are told of generated tokens, not of the prompt's; leave echo out.",
-            param="logprobs",
+            "A prompt with a suffix is not what the model reads; logprobs of an echo want a prompt alone.",
+            param="suffix",
             code="unsupported_parameter",
         )
     if request.best_of is not None and request.best_of != (request.n or 1):

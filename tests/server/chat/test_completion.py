@@ -8,7 +8,10 @@ from fake_runner import FakeRunner
 
 from server.chat.completion import CompletionRequest, CompletionService
 from server.engine.async_engine import AsyncEngine
+from server.engine.types import SamplingParams
 from server.errors import ContextLengthError, RequestError
+
+GREEDY = SamplingParams(temperature=0.0)
 
 
 class VocabularyWithBos(ByteVocabulary):
@@ -36,12 +39,10 @@ async def answer(service, **fields):
 
 
 async def test_text_and_its_token_ids_have_the_same_answer(open_service):
-    from server.engine.types import SamplingParams
-
-    service, greedy = open_service(ByteVocabulary()), SamplingParams(temperature=0.0)
-    text, counts = await answer(service, prompt="ab<|im_end|>", sampling=greedy)
+    service = open_service(ByteVocabulary())
+    text, counts = await answer(service, prompt="ab<|im_end|>", sampling=GREEDY)
     assert counts.prompt == 3
-    ids, _ = await answer(service, prompt=(97, 98, 261), sampling=greedy)
+    ids, _ = await answer(service, prompt=(97, 98, 261), sampling=GREEDY)
     assert ids == text
 
 
@@ -55,6 +56,27 @@ async def test_the_beginning_that_the_model_wants_comes_once_and_never_before_id
 async def test_echo_puts_the_prompts_text_in_front(open_service, prompt):
     text, _ = await answer(open_service(ByteVocabulary()), prompt=prompt, echo=True)
     assert text.startswith("ab<|im_end|>")
+
+
+@pytest.mark.parametrize("prompt", ["aé<|im_end|>", (97, 195, 169, 261)])
+async def test_an_echo_with_its_tokens_is_the_prompt_and_then_the_answer(open_service, prompt):
+    service = open_service(ByteVocabulary())
+    chunks = [chunk async for chunk in await service.open(CompletionRequest(prompt, GREEDY, 6, echo=True, n_others=1))]
+    text, tokens = "".join(chunk.text for chunk in chunks), [token for chunk in chunks for token in chunk.choices]
+    assert chunks[0].text == "aé<|im_end|>"
+    assert [token.is_first for token in chunks[0].choices] == [True, False, False, False]
+    assert [token.start for token in chunks[0].choices] == [0, 1, 1, 2]
+    assert b"".join(token.piece for token in tokens).decode("utf-8", "replace") == text
+    answer = [token.start for chunk in chunks[1:] for token in chunk.choices]
+    assert answer[0] == len(chunks[0].text)
+    assert answer == sorted(answer)
+
+
+async def test_what_a_tokenizer_adds_to_a_prompt_has_no_place_in_its_text(open_service):
+    service = open_service(VocabularyWithBos())
+    chunks = [chunk async for chunk in await service.open(CompletionRequest("ab", GREEDY, 1, echo=True, n_others=0))]
+    assert chunks[0].text == "ab"
+    assert [(token.piece, token.start) for token in chunks[0].choices] == [(b"<|im_start|>", 0), (b"a", 0), (b"b", 1)]
 
 
 @pytest.mark.parametrize("prompt", ["", (), (len(ByteVocabulary().pieces),), (5, -1), "\ud800"])

@@ -119,6 +119,21 @@ async def test_drafts_change_no_greedy_answer(model: Model) -> None:
     assert n_steps[1] < n_steps[0]  # or no draft was tried
 
 
+async def test_a_prompts_tokens_are_as_likely_as_when_they_were_generated(engine: AsyncEngine) -> None:
+    prompt = chat(engine, QUESTIONS[0])
+    asked = engine.submit(GenerationRequest(prompt, GREEDY, 24, n_others=0))
+    generated = [choice for chunk in [chunk async for chunk in asked] for choice in chunk.choices if not choice.is_end]
+    text = b"".join(choice.piece for choice in generated)
+    tokens = (*prompt, *engine.vocabulary.tokenize(text, parse_special=False))
+    assert len(tokens) == len(prompt) + len(generated), "the text has other tokens now"
+    weighing = engine.submit(GenerationRequest(tokens, GREEDY, 1, n_others=0, weighs_prompt=True))
+    told = [token for chunk in [chunk async for chunk in weighing] for token in chunk.prompt]
+    assert len(told) == len(tokens)
+    assert [token.logprob for token in told[len(prompt) :]] == pytest.approx(
+        [choice.logprob for choice in generated], abs=0.05
+    )
+
+
 async def test_a_reused_prefix_gives_the_text_of_a_cold_start(model: Model, engine: AsyncEngine) -> None:
     system = "You are a helpful assistant that answers in one sentence. " * 8
     warm_up = GenerationRequest(chat(engine, "Hello!", system), GREEDY, 5)

@@ -126,7 +126,7 @@ async def test_usage_is_streamed_only_when_asked_for(complete):
         ({"best_of": 3}, "best_of", "unsupported_parameter"),
         ({"suffix": 1}, "suffix", "invalid_type"),
         ({"logprobs": 6}, "logprobs", "invalid_value"),
-        ({"logprobs": 1, "echo": True}, "logprobs", "unsupported_parameter"),
+        ({"logprobs": 1, "echo": True, "suffix": "."}, "suffix", "unsupported_parameter"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
         ({"messages": []}, "messages", "unknown_parameter"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
@@ -209,6 +209,20 @@ async def test_tokens_are_told_with_their_places(completion, openai):
     stream = await openai.completions.create(model="tiny", prompt="a", logprobs=2, stream=True)
     streamed = [token async for chunk in stream for token in chunk.choices[0].logprobs.tokens]
     assert streamed == told.tokens
+
+
+async def test_a_prompts_first_token_has_no_probability(completion, openai):
+    prompt = (TokenChoice(0, b"On", is_first=True), TokenChoice(2, b"ce", -0.5, (Alternative(b"ly", -1.0),)))
+    completion.script = (
+        GenerationChunk("Once", choices=prompt),
+        GenerationChunk(" upon", FinishReason.STOP, USAGE, (TokenChoice(4, b" upon", -0.25),)),
+    )
+    answer = await openai.completions.create(model="tiny", prompt="Once", logprobs=1, echo=True)
+    told = answer.choices[0].logprobs
+    assert (told.tokens, told.text_offset) == (["On", "ce", " upon"], [0, 2, 4])
+    assert told.token_logprobs == [None, -0.5, -0.25]
+    assert told.top_logprobs == [None, {"ce": -0.5}, {" upon": -0.25}]
+    assert completion.requests[0].echo
 
 
 @pytest.mark.parametrize(("given", "asked"), [("the end", "the end"), ("", None), (None, None)])
