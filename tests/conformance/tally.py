@@ -6,8 +6,9 @@ import re
 import time
 from collections import Counter
 
-# Of a route that is none; a method that a route does not take; a client that left. OpenAPI has no operation for these.
-OF_NO_OPERATION = {404, 405, 499}
+# The description itself, and preflights; a route that is none; a method that it does not take; a client that left.
+# OpenAPI has no operation for these.
+OF_NO_OPERATION = {200, 404, 405, 499}
 DRAINED_S = 10.0
 
 _REQUESTS = re.compile(r'functiongate_http_requests_total\{route="([^"]*)",status="(\d+)"\} (\d+)')
