@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 
@@ -79,6 +80,27 @@ async def test_a_request_may_allow_one_tool(answer):
     result = await answer(tool_choice="required", parallel_tool_calls=False, allowed_tools=frozenset({"beta"}))
     assert [call.name for call in result.tool_calls] == ["beta"]
     assert result.finish_reason == "tool_calls"
+
+
+async def test_tools_are_left_as_they_were_and_mean_the_same_the_next_time(engine):
+    place = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]}
+    parameters = {
+        "type": "object",
+        "properties": {"place": {"$ref": "#/$defs/Place"}},
+        "required": ["place"],
+        "additionalProperties": False,
+        "$defs": {"Place": place},
+    }
+    tools = ({"type": "function", "function": {"name": "go", "parameters": parameters}},)
+    before = copy.deepcopy(tools)
+    service = ChatService(engine, get_family("qwen2.5"))
+    for seed in range(6):
+        request = ChatRequest(
+            MESSAGES, tools, tool_choice="required", max_tokens=120, sampling=SamplingParams(seed=seed)
+        )
+        calls = (await fold(await service.open(request))).tool_calls
+        assert json.loads(calls[0].arguments)["place"]["city"] in {"Oslo", "Rome"}
+    assert tools == before
 
 
 async def test_a_call_bias_decides_whether_an_answer_begins_as_a_call(answer):

@@ -156,6 +156,12 @@ async def test_a_response_repeats_what_was_asked(ask):
     assert {name: body[name] for name in asked} == asked
 
 
+async def test_what_is_null_was_not_asked(ask):
+    body = (await ask(parallel_tool_calls=None, tool_choice=None, tools=None, metadata=None)).json()
+    assert (body["parallel_tool_calls"], body["tool_choice"], body["tools"]) == (True, "auto", [])
+    assert body["metadata"] == {}
+
+
 async def test_silence_is_filled_with_the_state_and_breaks_no_fold(chat, stream):
     chat.script = (Pause(), ChatDelta(content="a"), Pause(), ChatDelta(content="b"), end())
     events = await stream()
