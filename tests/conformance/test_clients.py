@@ -26,14 +26,14 @@ from conformance.dialects import (
     streamed,
 )
 from conformance.tally import wait_until_idle
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule, run_state_machine_as_test
 
 pytestmark = pytest.mark.slow
 
 DEADLINE_S = 30.0
-RUNS, STEPS = 4, 30
+RUNS, STEPS = 16, 30
 LEAST = RUNS * STEPS // 2
 MODEL = {"model": "any"}
 LEFT = object()
@@ -46,6 +46,8 @@ ASKS = st.builds(
     st.sampled_from([None, None, "auto", "required", "none"]),
     st.sampled_from([None, "Be brief."]),
 )
+# SmolLM2's vocabulary has no tokens for some control characters, nor for what begins the planes above the third.
+WRITTEN = st.text(st.characters(max_codepoint=0x3FFFF, exclude_categories=["Cc", "Cs"]), max_size=40)
 FORMS = st.sampled_from(["whole", "streamed", "left"])
 
 
@@ -134,7 +136,7 @@ class Clients(RuleBasedStateMachine):
 
     # --- what costs no token ---
 
-    @rule(text=st.text(max_size=40), with_pieces=st.booleans())
+    @rule(text=WRITTEN, with_pieces=st.booleans())
     def tokens_are_the_text(self, text: str, with_pieces: bool) -> None:
         told = ok(self.post("/tokenize", {"content": text, "with_pieces": with_pieces}))["tokens"]
         ids = [token["id"] for token in told] if with_pieces else told
@@ -274,6 +276,7 @@ def test_clients_in_all_dialects_get_what_they_asked_for(real, measured):
         derandomize=True,
         suppress_health_check=list(HealthCheck),
         print_blob=False,
+        phases=[Phase.generate],  # to shrink what fails takes many times a run, and servers remember
     )
     with measured("clients, SmolLM2", real) as row:
         run_state_machine_as_test(Clients, settings=chosen)
