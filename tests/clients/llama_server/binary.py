@@ -6,8 +6,9 @@ answer is mapped, or named on stderr as `flag: --name` before the process ends w
 about speed are accepted, and said so.
 
 The tests ask for models by repository. What is served in their stead is SmolLM2 for llama.cpp's own tiny models, which
-tell stories, and Qwen2.5-Coder 0.5B for everybody else's, which can call; FUNCTIONGATE_LLAMA_TINY and
-FUNCTIONGATE_LLAMA_CHAT name others. FUNCTIONGATE_PYTHON is the interpreter that has the server.
+tell stories, and Qwen2.5-Coder 0.5B for everybody else's, which can call, and for a router of many models, of which
+this server is none; FUNCTIONGATE_LLAMA_TINY and FUNCTIONGATE_LLAMA_CHAT name others. FUNCTIONGATE_PYTHON is the
+interpreter that has the server.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ SAME = {
     "--parallel": "--parallel",
     "--pooling": "--embeddings",
     "--port": "--port",
-    "--temp": "--temperature",
     "--threads": "--threads",
     "-fa": "--flash-attn",
 }
@@ -41,6 +41,7 @@ DEFAULTS = {
     "--n-gpu-layers": "there is no GPU",
     "--n-predict": "a request says how long its answer may be",
     "--seed": "a request without a seed has none",
+    "--temp": "a request without one is greedy where its answer may be a call",
     "--ubatch-size": "chunks of prompts are as long as --max-itl allows",
 }
 WITHOUT_EFFECT = {
@@ -52,12 +53,16 @@ WITHOUT_EFFECT = {
     "--no-mmproj": "there is no vision",
     "--no-slots": "there is no such endpoint",
     "--no-ui": "there is no user interface",
+    "--reasoning-format": "thoughts are told apart from words",
     "--offline": "the models are fetched once",
 }
+
+REFUSED = {("--pooling", "none"), ("--pooling", "rank"), ("--reasoning-format", "none")}
 
 # Templates of the tests that are one of our families'. None but Qwen2.5's has the tokens that its markers want in the
 # model that is served: their text is what is tested.
 FAMILIES = {
+    "chatml": "generic",  # which renders the template of the file that is served, and that is it
     "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use": "hermes-2-pro",
     "NousResearch-Hermes-3-Llama-3.1-8B-tool_use": "hermes-2-pro",
     "Qwen-Qwen2.5-7B-Instruct": "qwen2.5",
@@ -80,6 +85,7 @@ def options(arguments: Sequence[str]) -> list[str]:
     """The options of `functiongate serve`. Raises `UnmappedError`."""
     given = dict(flags(arguments))
     options = [served(given), "--prefix-disk", "0", "--store", "0", "--model-names", "any"]
+    options += [] if "--cors-origins" in given else ["--cors-origins", "*"]  # llama-server's own default
     for flag, value in given.items():
         options += option(flag, value)
     if "--embedding" in given and "--pooling" not in given:
@@ -97,10 +103,7 @@ def flags(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 def served(given: Mapping[str, str | None]) -> str:
     """The model that stands in for the one that is asked for."""
-    repository = given.get("--hf-repo")
-    if repository is None:
-        raise UnmappedError("--hf-repo is missing: a router of many models")
-    return TINY if repository.startswith("ggml-org/") else CHAT
+    return TINY if (given.get("--hf-repo") or "").startswith("ggml-org/") else CHAT
 
 
 def option(flag: str, value: str | None) -> list[str]:
@@ -109,7 +112,7 @@ def option(flag: str, value: str | None) -> list[str]:
         return []
     if value is not None and "," in value and flag in {"--host", "--alias"}:
         raise UnmappedError(f"{flag} with several")
-    if flag == "--pooling" and value in {"none", "rank"}:
+    if (flag, value) in REFUSED:
         raise UnmappedError(f"{flag} {value}")
     if flag == "--verbose":
         return [flag]

@@ -29,15 +29,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Ratchet:
-    """The entries of a file."""
+    """The entries of a file, and the files of tests that are not run, with the reason."""
 
     entries: tuple[Entry, ...]
+    not_run: Mapping[str, str]
 
     @classmethod
     def read(cls, path: Path) -> Ratchet:
-        """A TOML file of tables with `why` and `tests`."""
-        told = tomllib.loads(path.read_text(encoding="utf-8"))["entry"]
-        return cls(tuple(Entry(each["why"], tuple(each["tests"])) for each in told))
+        """A TOML file of tables with `why` and `tests`, and one of files."""
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        return cls(tuple(Entry(each["why"], tuple(each["tests"])) for each in told["entry"]), told["not_run"])
 
     def complaints(self, outcomes: Mapping[str, str]) -> list[str]:
         """What differs from the file, a line each."""
