@@ -41,7 +41,7 @@ DEFAULTS = {
     "--n-gpu-layers": "there is no GPU",
     "--n-predict": "a request says how long its answer may be",
     "--seed": "a request without a seed has none",
-    "--temp": "a request without one is greedy where its answer may be a call",
+    "--temp": "a request without one is greedy, so that every run is the same",
     "--ubatch-size": "chunks of prompts are as long as --max-itl allows",
 }
 WITHOUT_EFFECT = {
@@ -84,7 +84,7 @@ class UnmappedError(Exception):
 def options(arguments: Sequence[str]) -> list[str]:
     """The options of `functiongate serve`. Raises `UnmappedError`."""
     given = dict(flags(arguments))
-    options = [served(given), "--prefix-disk", "0", "--store", "0", "--model-names", "any"]
+    options = [served(given), "--prefix-disk", "0", "--store", "0", "--model-names", "any", "--temperature", "0"]
     options += [] if "--cors-origins" in given else ["--cors-origins", "*"]  # llama-server's own default
     for flag, value in given.items():
         options += option(flag, value)
