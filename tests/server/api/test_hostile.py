@@ -52,7 +52,11 @@ BODIES = {
     "/tokenize": {"content": "hi"},
     "/detokenize": {"tokens": [1]},
     "/apply-template": {"messages": SAID},
+    "/v1/chat/completions/input_tokens": {"messages": SAID},
 }
+# Where llama-server's clients ask as well.
+BARE = ("chat/completions", "chat/completions/input_tokens", "responses", "responses/input_tokens")
+BODIES |= {f"/{name}": BODIES[f"/v1/{name}"] for name in BARE}
 
 
 @pytest.fixture
