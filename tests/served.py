@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -15,18 +15,28 @@ import pytest
 @contextmanager
 def served(*arguments: str) -> Iterator[str]:
     """The base URL of `functiongate serve` with these arguments, on a free port; it ends with 0 when it is asked to."""
-    command = [sys.executable, "-m", "server", "serve", *arguments, "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        lines: list[str] = []
-        for line in server.stderr:
-            lines.append(line)
-            if found := re.search(r"http://\S+/v1", line):
-                break
-        else:
-            pytest.fail("the server did not start: " + "".join(lines))
-        reader = threading.Thread(target=server.stderr.read, daemon=True)  # never let it block on a full pipe
-        reader.start()
-        yield found[0]
-        server.terminate()
-        assert server.wait(30) == 0
+    with started([sys.executable, "-m", "server", "serve", *arguments, "--port", "0"]) as url:
+        yield url
+
+
+@contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The base URL that a program prints once it serves. It is ended when the block ends, however that ends."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        try:
+            yield _base_url(server)
+        finally:
+            server.terminate()
+            status = server.wait(30)
+        assert status == 0
+
+
+def _base_url(server: subprocess.Popen[str]) -> str:
+    assert server.stderr is not None
+    lines: list[str] = []
+    for line in server.stderr:
+        lines.append(line)
+        if found := re.search(r"http://\S+/v1", line):
+            threading.Thread(target=server.stderr.read, daemon=True).start()  # never let it block on a full pipe
+            return found[0]
+    pytest.fail("the server did not start: " + "".join(lines))

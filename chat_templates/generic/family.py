@@ -7,8 +7,7 @@ expected to know tools: they, past calls and results become plain text in system
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -74,30 +73,43 @@ class GenericFamily(Family):
         Where the template refuses the conversation, system messages behind the first turn are the user's and nobody
         speaks twice in a row; where it refuses that, a system turn is the beginning of the user's.
         """
-        normalised = normalise_messages(messages, self.arguments_as)
-        prepared = prepare_tools(tools)
-        seated, moved = system_at_the_start(normalised)
-        turns, alternating = self._plain_turns(normalised, prepared), joined_turns(self._plain_turns(seated, prepared))
-        guard = Guard(markers, None, turns, alternating, template_kwargs)
-        variables = {
-            "add_generation_prompt": add_generation_prompt,
-            "bos_token": self.bos_token,
-            "eos_token": self.eos_token,
-        }
         day = today or date.today()  # noqa: DTZ011  the user's day
-        kwargs = guard.over(template_kwargs)
 
-        def render(turns: Sequence[Message], moved: tuple[int, ...]) -> Prompt:
-            given = {**variables, "messages": guard.over(turns)}
-            prompt = guard.prompt(self.renderer(self.template, given, today=day, template_kwargs=kwargs))
+        def render(turns: list[dict[str, Any]], moved: tuple[int, ...]) -> Prompt:
+            guard = Guard(markers, None, turns, template_kwargs)
+            variables = {
+                "messages": guard.over(turns),
+                "add_generation_prompt": add_generation_prompt,
+                "bos_token": self.bos_token,
+                "eos_token": self.eos_token,
+            }
+            kwargs = guard.over(template_kwargs)
+            prompt = guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
             return replace(prompt, moved=moved)
 
-        others = [each for each in (alternating, _without_system_turn(alternating)) if each != turns]
-        *firsts, last = [(turns, ()), *((each, moved) for each in others)]
-        for first in firsts:
-            with suppress(TemplateFileError):
-                return render(*first)
-        return render(*last)
+        refusal: TemplateFileError | None = None
+        for turns, moved in self._forms(normalise_messages(messages, self.arguments_as), prepare_tools(tools)):
+            try:
+                return render(turns, moved)
+            except TemplateFileError as error:
+                log.debug("the template refuses this form of the conversation: %s", error)
+                refusal = error
+        assert refusal is not None, "there is one form at least"
+        raise refusal
+
+    def _forms(
+        self, messages: list[dict[str, Any]], tools: PreparedTools | None
+    ) -> Iterator[tuple[list[dict[str, Any]], tuple[int, ...]]]:
+        """The turns as they are, and then as more templates take them; each with what was moved. None comes twice."""
+        turns = self._plain_turns(messages, tools)
+        yield turns, ()
+        seated, moved = system_at_the_start(messages)
+        alternating = joined_turns(self._plain_turns(seated, tools))
+        if alternating != turns:
+            yield alternating, moved
+        merged = _without_system_turn(alternating)
+        if merged != alternating:
+            yield merged, moved
 
     def _plain_turns(self, messages: list[dict[str, Any]], tools: PreparedTools | None) -> list[dict[str, Any]]:
         turns: list[dict[str, Any]] = []

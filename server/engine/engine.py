@@ -104,7 +104,7 @@ class Engine:
         sequence.deadline = self._now() + sequence.timeout_s
         self._n_added += 1
         self.metrics.prompt_tokens += sequence.n_prompt
-        if self._store is not None and not sequence.weighs:
+        if self._store is not None and not sequence.is_private:
             n_known = self._scheduler.n_known(sequence)
             sequence.stored = self._store.fetch(sequence.tokens[:-1], n_known + MIN_TOKENS, self._wake)
         self._scheduler.add(sequence)

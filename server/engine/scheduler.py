@@ -20,6 +20,8 @@ from server.engine.sampling.draft import CONSTRAINED, FREE
 from server.engine.sequence import Phase, Sequence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -194,7 +196,7 @@ class Scheduler:
 
     def n_known(self, sequence: Sequence) -> int:
         """How many of a sequence's first tokens memory holds, or will when a running prompt is evaluated."""
-        coming = (common_prefix(sequence.tokens, running.tokens) for running in self.running)
+        coming = (common_prefix(sequence.tokens, running.tokens) for running in self._sharing())
         return max(self._longest_beginning(sequence).n, *coming, 0)
 
     def export_prefix(self, sequence: Sequence, n: int) -> bytes | None:
@@ -335,13 +337,11 @@ class Scheduler:
 
     def _longest_beginning(self, sequence: Sequence) -> Beginning:
         """The most of a sequence that memory holds; all but its last token, which is evaluated for its logits."""
-        if not self._shares_prefixes or sequence.weighs:
+        if not self._shares_prefixes or sequence.is_private:
             return Beginning(0)
         match = self.prefixes.match(sequence.tokens[:-1])
         best = Beginning(match.n, None, match)
-        for running in self.running:
-            if running.weighed_prompt is not None:
-                continue
+        for running in self._sharing():
             n = common_prefix(sequence.tokens[:-1], running.tokens[: running.n_computed])
             if n > best.n:
                 best = Beginning(n, running.slot)
@@ -349,15 +349,19 @@ class Scheduler:
 
     def _waits_for_another(self, sequence: Sequence, n_shared: int) -> bool:
         """Single flight: whether a running prompt is about to compute much more of this one's beginning."""
-        if not self._shares_prefixes or sequence.weighs:
+        if not self._shares_prefixes or sequence.is_private:
             return False
         longest = sequence.n_tokens - 1
         return any(
             min(common_prefix(sequence.tokens, other.tokens), longest)
             >= max(n_shared + SINGLE_FLIGHT_GAIN, other.n_computed + 1)
-            for other in self.running
-            if other.phase is Phase.PREFILLING and other.weighed_prompt is None
+            for other in self._sharing()
+            if other.phase is Phase.PREFILLING
         )
+
+    def _sharing(self) -> Iterator[Sequence]:
+        """The running sequences whose beginnings others may begin with."""
+        return (running for running in self.running if not running.is_private)
 
     def _import(self, sequence: Sequence, stored: StoredBeginning, beginning: Beginning) -> bool:
         """Take a stored prefix into memory, in place of others, where it and the sequence behind it fit.
@@ -410,8 +414,7 @@ class Scheduler:
     def _park(self, sequence: Sequence) -> None:
         slot, sequence.slot = sequence.slot, None
         assert slot is not None
-        # The few rows of a step in which a prompt is weighed take other kernels than a prompt's: it is nobody's prefix.
-        if sequence.weighed_prompt is None and self._residency.trim(slot, sequence.n_computed):
+        if not sequence.is_private and self._residency.trim(slot, sequence.n_computed):
             self.prefixes.adopt(slot, sequence.tokens[: sequence.n_computed], sequence.n_prefix)
         else:
             self._residency.close_slot(slot)

@@ -94,7 +94,8 @@ class Sequence:
         self._vocabulary = vocabulary
         self.n_prompt = self.n_tokens = len(request.tokens)
         self.weighed_prompt = _weighed_prompt(request, vocabulary)
-        self.n_prefix = self.n_prompt if request.terms.cache_key else min(request.n_prefix, self.n_prompt)
+        n_prefix = self.n_prompt if request.terms.cache_key else min(request.n_prefix, self.n_prompt)
+        self.n_prefix = 0 if self.is_private else n_prefix
         self.terms = request.terms
         self.timeout_s = self.deadline = math.inf
         limit = n_ctx - self.n_prompt
@@ -145,6 +146,11 @@ class Sequence:
     def n_left(self) -> int:
         """How many more tokens may be generated."""
         return self.max_tokens - self.n_generated
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its memory is nobody else's. The few rows of a step that weighs take other kernels than prompts."""
+        return self.weighed_prompt is not None
 
     @property
     def weighs(self) -> bool:

@@ -151,8 +151,8 @@ class GenerationChunk:
 
     `text` is whole UTF-8, never part of a stop string, and may be empty. `choices` are the tokens since the last chunk,
     for requests that want them; the text of the last ones may come with a later chunk. `prompt` is all of the prompt's
-    tokens, in the first chunk of a request that wants them. `stop` is the stop string that
-    ended the generation, in its last chunk.
+    tokens, in the first chunk of a request that wants them. `stop` is the stop string that ended the generation, in its
+    last chunk.
     """
 
     text: str

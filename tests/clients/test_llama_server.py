@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clients.llama_server.ratchet import Ratchet
@@ -19,13 +23,28 @@ pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent / "llama_server"
 ROOT = Path(__file__).parents[2]
-PORT = 8123
 MINUTES = 60
 
 
 def told(outcomes: dict[str, str]) -> str:
     counts = Counter(outcomes.values())
     return ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run(command: list[str], **options: Any) -> None:
+    """Wait until it ends. Whatever ends the waiting ends the servers that it started, too."""
+    with subprocess.Popen(command, start_new_session=True, **options) as tests:
+        try:
+            tests.wait(60 * MINUTES)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(tests.pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +64,7 @@ def outcomes(ratchet, tmp_path_factory) -> dict[str, str]:
         "FUNCTIONGATE_LLAMA_RECORD": str(record),
         "FUNCTIONGATE_PYTHON": sys.executable,
         "LLAMA_SERVER_BIN_PATH": str(HERE / "binary.py"),
-        "PORT": str(PORT),
+        "PORT": str(free_port()),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE))),
     }
@@ -55,9 +74,7 @@ def outcomes(ratchet, tmp_path_factory) -> dict[str, str]:
     asked = sorted(f"unit/{name}" for name in there - ratchet.not_run.keys())
     command = [python, "-m", "pytest", *plugins, "-q", "--tb=short", *asked]
     with (record.parent / "output.txt").open("w") as output:
-        subprocess.run(
-            command, cwd=tests, env=environment, stdout=output, stderr=output, timeout=60 * MINUTES, check=False
-        )
+        run(command, cwd=tests, env=environment, stdout=output, stderr=output)
     lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     assert lines, (record.parent / "output.txt").read_text()
     return {line["id"]: line["outcome"] for line in lines}

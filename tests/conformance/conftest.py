@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from conformance.tally import by_route, failures, requests_of, undescribed, wait_until_idle
-from served import served
+from served import served, started
 
 HERE = Path(__file__).parent
 COMMAND = "make test-conformance"
@@ -70,20 +67,8 @@ def scripted(tmp_path_factory) -> Iterator[httpx.Client]:
     store = tmp_path_factory.mktemp("store") / "responses.db"
     command = [sys.executable, str(program), "qwen2.5", "8192", str(store)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(HERE.parents[1]), str(HERE.parent)))}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
-        assert server.stderr is not None
-        lines: list[str] = []
-        for line in server.stderr:
-            lines.append(line)
-            if found := re.search(r"http://[^/\s]+", line):
-                break
-        else:
-            pytest.fail("the server did not start: " + "".join(lines))
-        threading.Thread(target=server.stderr.read, daemon=True).start()  # never let it block on a full pipe
-        with httpx.Client(base_url=found[0], timeout=60) as http:
-            yield http
-        server.terminate()
-        assert server.wait(30) == 0
+    with started(command, environment) as url, httpx.Client(base_url=url.removesuffix("/v1"), timeout=60) as http:
+        yield http
 
 
 @pytest.fixture(scope="session")
