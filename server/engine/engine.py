@@ -20,7 +20,8 @@ from server.engine.kv_cache.residency import Residency
 from server.engine.metrics import EngineMetrics
 from server.engine.runner import Run, RunStatus
 from server.engine.sampling.draft import MAX_DRAFT, Drafter
-from server.engine.scheduler import Plan, Scheduler, Slice
+from server.engine.scheduling.plan import Plan, Slice
+from server.engine.scheduling.scheduler import Scheduler
 from server.engine.sequence import Phase, Sequence
 from server.engine.types import FinishReason, GenerationChunk
 from server.errors import DeadlineError, EngineError

@@ -1,6 +1,6 @@
 import pytest
 
-from server.engine.pace import MIN_ROWS, Pace
+from server.engine.scheduling.pace import MIN_ROWS, Pace
 
 
 def learned(**seconds_by_rows: float) -> Pace:

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 
 from server.engine.kv_cache.prefix_store import MIN_TOKENS
 from server.engine.kv_cache.prefix_tree import NO_MATCH, Match, PrefixTree, common_prefix
-from server.engine.pace import Pace
 from server.engine.sampling.draft import CONSTRAINED, FREE
+from server.engine.scheduling.pace import Pace
+from server.engine.scheduling.plan import Plan, Slice, chunk, draft_room, without_draft
 from server.engine.sequence import Phase, Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from server.engine.kv_cache.prefix_store import StoredBeginning
     from server.engine.kv_cache.residency import Residency
@@ -31,50 +29,12 @@ if TYPE_CHECKING:
 
 # A step of prompts alone only delays who comes next.
 STEP_ALONE_S = 2.0
-# Smaller chunks of a prompt cost more per token: twice as much with llama.cpp's kernels alone, a third with ours.
-MIN_CHUNK = 64
 # Cells that a sequence must find for its answer beyond its prompt: with fewer, it is soon preempted again.
 HEADROOM = 128
 # A prefix that another sequence is prefilling is waited for when it saves at least this many tokens.
 SINGLE_FLIGHT_GAIN = 32
 # A prompt passed over this often by shorter ones goes first.
 MAX_PASSED_OVER = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Tokens `start` … `stop` - 1 of a sequence, to be evaluated in this step, and a draft of what follows them.
-
-    If they are the sequence's last ones (`reaches_end`), logits are wanted of the last and of each drafted token; of
-    all tokens where the prompt is weighed.
-    """
-
-    sequence: Sequence
-    start: int
-    stop: int
-    reaches_end: bool
-    draft: NDArray[np.int32]
-    n_match: int
-    is_expected: bool = False
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens that are evaluated, drafted ones included."""
-        return self.stop - self.start + len(self.draft)
-
-    @property
-    def n_logits(self) -> int:
-        """Rows of logits that are wanted."""
-        if self.sequence.weighs:
-            return self.n_tokens
-        return 1 + len(self.draft) if self.reaches_end else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One step: decodes of any sequences, or prefills; their cells are reserved."""
-
-    slices: tuple[Slice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +186,7 @@ class Scheduler:
                 continue
             n = min(sequence.n_pending, room)
             if n and self._reserve(sequence, n):
-                slices.append(_without_draft(sequence, n))
+                slices.append(without_draft(sequence, n))
                 room -= n
         return self._with_drafts(slices, room)
 
@@ -284,7 +244,7 @@ class Scheduler:
             room = min(room, self._n_logits)
         chosen: list[tuple[Sequence, int]] = []
         for sequence in prompts:
-            wanted = _chunk(sequence.n_pending, room)
+            wanted = chunk(sequence.n_pending, room)
             if chosen and (wanted < sequence.n_pending or sequence.weighs or chosen[0][0].weighs):
                 continue
             while self._residency.n_free < wanted and self.prefixes.evict():
@@ -300,10 +260,10 @@ class Scheduler:
         taken = {sequence.id for sequence, _ in chosen}
         for sequence in prompts:
             sequence.n_passed_over = 0 if sequence.id in taken else sequence.n_passed_over + 1
-        slices = [_without_draft(sequence, n) for sequence, n in chosen]
+        slices = [without_draft(sequence, n) for sequence, n in chosen]
         if len(slices) > 1 or chosen[0][0].weighs:
             return slices
-        return self._with_drafts(slices, _draft_room(chosen[0][1], self._n_batch))
+        return self._with_drafts(slices, draft_room(chosen[0][1], self._n_batch))
 
     def _admit(self) -> None:
         if self._is_squeezed and self.running:
@@ -435,12 +395,6 @@ class Scheduler:
         self.waiting.appendleft(sequence)
 
 
-def _without_draft(sequence: Sequence, n: int) -> Slice:
-    """The next `n` pending tokens."""
-    stop = sequence.n_computed + n
-    return Slice(sequence, sequence.n_computed, stop, stop == sequence.n_tokens, sequence.tokens[:0], 0)
-
-
 def _is_ready(sequence: Sequence) -> bool:
     """Whether a waiting sequence can be admitted, or ended: no stored prefix of it is on its way."""
     return sequence.stored is None or sequence.stored.has_arrived
@@ -448,20 +402,3 @@ def _is_ready(sequence: Sequence) -> bool:
 
 def _kind_of_draft(sequence: Sequence) -> int:
     return FREE if sequence.constraint is None else CONSTRAINED
-
-
-def _draft_room(n: int, n_batch: int) -> int:
-    """How many drafted tokens may follow `n` of a prompt without changing the kernels that evaluate these."""
-    return min(n_batch - n, n if n >= MIN_CHUNK else MIN_CHUNK - 1 - n)
-
-
-def _chunk(n_pending: int, room: int) -> int:
-    """How many tokens of a prompt to evaluate now: all, or as many as leave a whole chunk for the next time.
-
-    A remainder below `MIN_CHUNK` would take another kernel's path, and the result would depend on the room there was.
-    """
-    if n_pending <= room:
-        return n_pending
-    if room < MIN_CHUNK:
-        return room
-    return room if n_pending - room >= MIN_CHUNK else max(n_pending - MIN_CHUNK, 1)
