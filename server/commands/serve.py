@@ -159,6 +159,7 @@ def run_server(config: Config) -> None:
     from server.api.serving import bind, serve  # noqa: PLC0415
     from server.api.state import ServedModel, ServingState  # noqa: PLC0415
     from server.launch import load_chat  # noqa: PLC0415
+    from server.machine.heap import freeze_heap  # noqa: PLC0415
     from server.model_files.progress import DownloadBar  # noqa: PLC0415
 
     level = logging.INFO if config.verbose else logging.WARNING
@@ -180,6 +181,7 @@ def run_server(config: Config) -> None:
             return load_chat(config, bar.update)
 
     def ready(loaded: LoadedModel) -> None:
+        freeze_heap()
         state.ready(
             ServedModel(
                 loaded.chat,
