@@ -50,6 +50,7 @@ class Config(BaseSettings):
     `repeat_calls` "end" lets no call be made again that has its result: the answer goes on in words. `more_calls`
     "asked" asks for one more call where the question names what none has, "model" leaves that to the model.
     `ungrounded_calls` "refuse" lets no call be made with values of which the conversation has no word.
+    `copied_arguments` "drop" leaves optional arguments out that are copies of their tool's description.
     """
 
     model_config = SettingsConfigDict(
@@ -68,6 +69,7 @@ class Config(BaseSettings):
     repeat_calls: Literal["end", "allow"] = "end"
     more_calls: Literal["asked", "model"] = "asked"
     ungrounded_calls: Literal["refuse", "allow"] = "refuse"
+    copied_arguments: Literal["drop", "allow"] = "drop"
     embeddings: Literal["auto", "off", "mean", "cls", "last"] = "auto"
     ctx_size: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 4

@@ -97,6 +97,7 @@ class LoadedModel:
         counts["further_calls"] = self.chat.further_calls
         counts["ungrounded_calls"] = self.chat.ungrounded_calls
         counts["doubted_calls"] = self.chat.doubted_calls
+        counts["copied_arguments"] = self.chat.copied_arguments
         return {name if name in GAUGES else f"{name}_total": value for name, value in counts.items()}
 
     async def warm(self, request: ChatRequest) -> int:
@@ -177,6 +178,7 @@ def load_chat(config: Config, progress: Progress = silent) -> LoadedModel:
         ends_loops=config.repeat_calls == "end",
         asks_for_more=config.more_calls == "asked",
         grounded=config.ungrounded_calls == "refuse",
+        drops_copies=config.copied_arguments == "drop",
     )
     chat = ChatService(engine, family, render, call_bias=call_bias, rules=rules)
     chat.warm_up()

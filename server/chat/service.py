@@ -159,6 +159,11 @@ class ChatService:
         return self._continuations.n_in_words[LowConfidence]
 
     @property
+    def copied_arguments(self) -> int:
+        """How many optional arguments were left out because they were copies of their tool's description."""
+        return self._continuations.n_dropped
+
+    @property
     def further_calls(self) -> int:
         """How often one more call was asked for, because the question names something that no call had."""
         return self._continuations.n_further

@@ -73,6 +73,12 @@ def serve(  # noqa: PLR0917 -- typer calls it by name
             help="A call with values of which the conversation has no word: refuse it, or allow it. [default: refuse]"
         ),
     ] = None,
+    copied_arguments: Annotated[
+        str | None,
+        typer.Option(
+            help="An optional argument that is a copy of its tool's description: drop it, or allow it. [default: drop]"
+        ),
+    ] = None,
     embeddings: Annotated[
         str | None,
         typer.Option(

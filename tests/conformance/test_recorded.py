@@ -56,6 +56,9 @@ def assert_true(warning: dict[str, str], body: dict[str, Any], family: str) -> N
             assert tool in json.dumps(body["tools"])
         case {"type": "repeated_call" | "ungrounded_call" | "no_answer" | "arguments_invalid", "message": message}:
             assert message
+        case {"type": "copied_argument", "tool": tool, "argument": argument}:
+            assert f'"{tool}"' in json.dumps(body["tools"])
+            assert f'"{argument}"' in json.dumps(body["tools"])
         case _:
             raise AssertionError(f"a warning that nobody knows: {warning}")
 

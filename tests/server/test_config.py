@@ -70,6 +70,7 @@ def test_every_field_can_come_from_the_environment(monkeypatch):
         "repeat_calls": "allow",
         "more_calls": "model",
         "ungrounded_calls": "allow",
+        "copied_arguments": "allow",
         "embeddings": "last",
         "strict_tools": "true",
         "temperature": "0.5",

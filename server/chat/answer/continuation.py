@@ -16,6 +16,7 @@ from typing import Any
 
 from chat_templates import Family, OutputParser
 from server.chat.answer.guard import Guard, NoAnswer, Refusal, RepeatedCall, UngroundedCall
+from server.chat.evidence.copied import CopiedArguments
 from server.chat.evidence.guard import GroundGuard, HeldCall
 from server.chat.evidence.rules import Evidence, MadeCall
 from server.chat.grammar import callable_tools, narrow
@@ -51,7 +52,7 @@ class Next:
 
     generation: Generation
     parser: OutputParser
-    guard: Guard | None
+    guards: tuple[Guard, ...]
     text: str = ""
 
 
@@ -71,11 +72,13 @@ class CallRules:
 
     `ends_loops`: a call that has its result is not made again. `asks_for_more`: one more call is asked for where the
     question names something that no call has. `grounded`: a call of which nothing was said is not made.
+    `drops_copies`: an optional argument that is a copy of its tool's description is left out.
     """
 
     ends_loops: bool = True
     asks_for_more: bool = True
     grounded: bool = True
+    drops_copies: bool = True
 
 
 DEFAULT_RULES = CallRules()
@@ -102,6 +105,7 @@ class Continuations:
         self.rules = rules
         self.n_in_words: Counter[type[Refusal]] = Counter()
         self.n_further = 0
+        self.n_dropped = 0
         self._prose: dict[bool, Constraint] = {}
 
     def of(self, request: ChatRequest, begun: GenerationRequest, tool_set: ToolSet) -> Continuation:
@@ -132,10 +136,21 @@ class Continuation:
         functions = [tool["function"] for tool in self._tools if tool.get("type", "function") == "function"]
         self._evidence = Evidence(request.messages, functions)
         self._answered = [MadeCall(each.name, each.arguments) for each in results(turn_of(request.messages))]
+        self._copied: CopiedArguments | None = None
+        if shared.rules.drops_copies:
+            offered = [tool["function"] for tool in callable_tools(request) if "function" in tool]
+            self._copied = CopiedArguments(offered, lambda: self._evidence.said)
+
+    def ended(self) -> tuple[AnswerWarning, ...]:
+        """What the client is told at the end of the answer, once: what was left out of its calls."""
+        left_out = () if self._copied is None else self._copied.warnings
+        self._shared.n_dropped += len(left_out)
+        return left_out
 
     def guards(self, loop: Guard | None) -> list[Guard]:
-        """What reads the answer's first events."""
-        guards = [] if loop is None else [loop]
+        """What reads the answer's first events, in this order: the others judge calls as they are told."""
+        guards: list[Guard] = [] if self._copied is None else [self._copied]
+        guards += [] if loop is None else [loop]
         may_refuse = self._shared.rules.grounded and self._request.tool_choice in ("auto", "required")
         if may_refuse and not self._evidence.names_something:
             guards.append(GroundGuard(self._evidence))
@@ -266,7 +281,11 @@ class Continuation:
     def _submitted(self, plan: _Plan | None) -> Next | None:
         if plan is None:
             return None
-        return Next(self._shared.engine.submit(plan.request), plan.parser, plan.guard, plan.text)
+        generation = self._shared.engine.submit(plan.request)
+        if self._copied is not None:
+            self._copied.begin()
+        guards = tuple(guard for guard in (self._copied, plan.guard) if guard is not None)
+        return Next(generation, plan.parser, guards, plan.text)
 
     def _left(self) -> tuple[Mapping[str, Any], ...]:
         """The tools that were not excluded."""

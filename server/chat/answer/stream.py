@@ -203,7 +203,7 @@ class ChatStream:
         self._usage = usage
         self._n_standing = len(self._tokens)
         self._generation, self._parser = further.generation, further.parser
-        self._guards = [] if further.guard is None else [further.guard]
+        self._guards = list(further.guards)
         self._text = further.text
 
     def _spent(self, usage: GenerationUsage | None) -> GenerationUsage | None:
@@ -223,12 +223,13 @@ class ChatStream:
             self._unenforced.end_content()
         found = await asyncio.to_thread(self._unenforced.warnings) if self._unenforced else ()
         await self._decide(is_cut=reason is FinishReason.LENGTH)
+        left_out = () if self._continuation is None else self._continuation.ended()
         self._is_over = True
         self._ready.append(
             ChatDelta(
                 finish_reason=self._finish_reason(reason),
                 usage=usage,
-                warnings=(*self._warnings, *self._schemas.warnings, *self._refused, *found),
+                warnings=(*self._warnings, *self._schemas.warnings, *self._refused, *left_out, *found),
                 decisions=self._decisions,
                 stop=stop,
             )

@@ -61,7 +61,8 @@ class Evidence:
         return Words(self._question)
 
     @functools.cached_property
-    def _said(self) -> str:
+    def said(self) -> str:
+        """What the conversation's other parties said, casefolded: its end, if it is long."""
         # Made when the question alone does not tell: a conversation may be long.
         said = (text_of(m.get("content")) for m in self._messages if m.get("role") != "assistant")
         return "\n".join(said)[-_MAX_SAID:].casefold()
@@ -87,7 +88,7 @@ class Evidence:
     def speaks_for(self, call: MadeCall) -> bool:
         """Whether something that the call must have was said; of a call that is not complete, so far."""
         values = [value for _, value in self._required(call)]
-        return any(map(self._asked.has_some, values)) or any(mentions(self._said, value) for value in values)
+        return any(map(self._asked.has_some, values)) or any(mentions(self.said, value) for value in values)
 
     def asks_for_more(self, made: Sequence[MadeCall]) -> bool:
         """Whether the question names something that is in none of the calls made."""

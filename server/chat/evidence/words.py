@@ -103,6 +103,15 @@ def mentions(text: str, value: Any) -> bool:
     return any(_is_in(word, text) for word in _leaf_words(value) if not _is_empty(word))
 
 
+def share_mentioned(text: str, value: Any) -> float:
+    """The share of a value's words that say something which stand in a casefolded text; 0 if none say something.
+
+    The parts of a path are words of their own.
+    """
+    words = [part for word in _leaf_words(value) for part in _PART.findall(word) if not _is_empty(part)]
+    return sum(_is_in(word, text) for word in words) / len(words) if words else 0.0
+
+
 def _is_in(word: str, text: str) -> bool:
     if _NUMBER.match(word):
         return re.search(rf"(?<![\d.]){re.escape(_number(word))}(?!\d)", text) is not None

@@ -209,31 +209,31 @@ def text_of(engine, request):
 
 async def test_in_place_of_a_repeat_the_tool_is_asked_for_what_else_the_user_named_and_then_for_words(goes_on, engine):
     service, before, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
-    guard = (await go_on(RepeatedCall("opening_hours"), Said())).guard
+    _, *held = (await go_on(RepeatedCall("opening_hours"), Said())).guards
     assert asked[0].tokens == before.tokens
     assert asked[0].max_tokens == 100
-    assert isinstance(guard, HeldCall)
+    assert [type(guard) for guard in held] == [HeldCall]
     assert service.repeated_calls == 0
-    guard = (await go_on(RepeatedCall("opening_hours"), Said())).guard
+    _, *held = (await go_on(RepeatedCall("opening_hours"), Said())).guards
     assert "Results of tools:\nopening_hours for Monday: 10 to 18" in text_of(engine, asked[1])
     assert "<tools>" not in text_of(engine, asked[1])
-    assert (guard, asked[1].max_tokens, service.repeated_calls) == (None, 100, 1)
+    assert (held, asked[1].max_tokens, service.repeated_calls) == ([], 100, 1)
 
 
 async def test_where_the_user_named_no_value_the_answer_goes_on_in_words(goes_on, engine):
     _, _, go_on, asked = goes_on("When is it open at the beginning of the week?")
-    guard = (await go_on(RepeatedCall("opening_hours"), Said())).guard
-    assert guard is None
+    _, *held = (await go_on(RepeatedCall("opening_hours"), Said())).guards
+    assert held == []
     assert "Results of tools:" in text_of(engine, asked[0])
 
 
 async def test_what_is_no_answer_becomes_another_call_or_words(goes_on, engine):
     _, before, go_on, asked = goes_on("When is it open on Monday, and when on Friday?")
-    guard = (await go_on(NoAnswer(), Said())).guard
-    assert isinstance(guard, HeldCall)
+    _, *held = (await go_on(NoAnswer(), Said())).guards
+    assert [type(guard) for guard in held] == [HeldCall]
     assert asked[0].tokens == before.tokens
-    guard = (await go_on(RepeatedCall("opening_hours"), Said())).guard
-    assert guard is None
+    _, *held = (await go_on(RepeatedCall("opening_hours"), Said())).guards
+    assert held == []
     assert "Results of tools:" in text_of(engine, asked[1])
 
 

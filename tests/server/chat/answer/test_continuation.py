@@ -13,6 +13,7 @@ from chat_templates import fold as fold_events
 from server.chat.answer.continuation import DEFAULT_RULES, CallRules
 from server.chat.answer.guard import UngroundedCall
 from server.chat.answer.stream import ChatStream, fold
+from server.chat.loop.guard import LoopGuard, answered_calls
 from server.chat.request import ChatRequest, Logprobs
 from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine
@@ -62,7 +63,9 @@ async def engine():
 def ask(engine, monkeypatch):
     """The answer to a question whose generations say these texts in turn, and the requests of those after the first."""
 
-    async def answer(question, *said, size=7, then=(), rules=DEFAULT_RULES, family="qwen2.5", **fields):
+    async def answer(
+        question, *said, size=7, then=(), rules=DEFAULT_RULES, family="qwen2.5", tools=TOOLS, ends=False, **fields
+    ):
         service = ChatService(engine, get_family(family), rules=rules)
         later, requests = list(said[1:]), []
 
@@ -76,7 +79,7 @@ def ask(engine, monkeypatch):
                 return Spoken(later.pop(0))
 
         monkeypatch.setattr(service._continuations, "engine", Engine())
-        request = ChatRequest(({"role": "user", "content": question}, *then), TOOLS, **{"max_tokens": 100, **fields})
+        request = ChatRequest(({"role": "user", "content": question}, *then), tools, **{"max_tokens": 100, **fields})
         begun, tool_set, _ = service._prepare(request)
         continuation = service._continuations.of(request, begun, tool_set)
         stream = ChatStream(
@@ -84,7 +87,7 @@ def ask(engine, monkeypatch):
             tool_set.parser(),
             tool_set.schemas,
             None,
-            guards=continuation.guards(None),
+            guards=continuation.guards(LoopGuard(answered_calls(request.messages)) if ends else None),
             continuation=continuation,
             tells_tokens=request.logprobs is not None,
         )
@@ -199,11 +202,10 @@ async def test_a_call_of_which_nothing_was_said_becomes_words(ask):
     assert [warning.fields()["tool"] for warning in answer.warnings] == ["weather"]
 
 
-async def test_a_tool_that_needs_nothing_is_not_called_in_place_of_another(ask, monkeypatch):
+async def test_a_tool_that_needs_nothing_is_not_called_in_place_of_another(ask):
     clock = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
-    monkeypatch.setitem(globals(), "TOOLS", (TOOLS[0], clock))
     tick = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
-    answer, _ = await ask("Hello!", call_text("London"), tick, "Hi!")
+    answer, _ = await ask("Hello!", call_text("London"), tick, "Hi!", tools=(TOOLS[0], clock))
     assert (answer.tool_calls, answer.content) == ((), "Hi!")
 
 
@@ -238,3 +240,47 @@ def test_a_further_call_of_every_family_reads_as_one_after_those_before(family_i
     parser = family.parser(TOOLS)
     message = fold_events([*parser.feed(text), *parser.finish()])
     assert [json.loads(call.arguments) for call in message.tool_calls] == [{"city": "Oslo"}, {"city": "Rome"}]
+
+
+WHY = {"type": "string", "description": "Why the user should approve this call."}
+ASKING = tuple(
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "parameters": {**CITY, "properties": {**CITY["properties"], "why": WHY}},
+        },
+    }
+    for name in ("weather", "air")
+)
+
+
+def copying(city, name="weather"):
+    arguments = {"why": "Why the user should approve this", "city": city}
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+
+
+async def test_arguments_that_are_copies_are_left_out_of_every_call(ask):
+    answer, _ = await ask(BOTH, copying("Oslo"), copying("Rome"), tools=ASKING)
+    assert [json.loads(call.arguments) for call in answer.tool_calls] == [{"city": "Oslo"}, {"city": "Rome"}]
+    (warning,) = answer.warnings
+    assert warning.fields()["argument"] == "why"
+
+
+async def test_copies_may_be_allowed(ask):
+    answer, _ = await ask(BOTH, copying("Oslo"), copying("Rome"), tools=ASKING, rules=CallRules(drops_copies=False))
+    assert all("why" in json.loads(call.arguments) for call in answer.tool_calls)
+    assert answer.warnings == ()
+
+
+async def test_a_call_is_a_repeat_if_it_is_told_as_the_answered_one(ask):
+    called = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+    then = (
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c", "content": "Sunny."},
+    )
+    answer, _ = await ask(
+        "How is Oslo?", copying("Oslo"), copying("Oslo"), "It is sunny.", then=then, ends=True, tools=ASKING
+    )
+    assert (answer.content, answer.tool_calls) == ("It is sunny.", ())
+    assert "repeated_call" in {warning.fields()["type"] for warning in answer.warnings}

@@ -70,10 +70,13 @@ async def answer(spoken, least, words=None):
     class Continuation:
         async def in_place_of(self, reason, said):
             words.append((said.content, reason))
-            return Next(Spoken([GenerationChunk("Which page?"), end()]), FAMILY.parser(()), None)
+            return Next(Spoken([GenerationChunk("Which page?"), end()]), FAMILY.parser(()), ())
 
         async def further(self, _made, _text):
             return None
+
+        def ended(self):
+            return ()
 
     stream = ChatStream(
         generation,

@@ -156,10 +156,13 @@ def stream(generation, answered, words=None, echoes=None):
     class Continuation:
         async def in_place_of(self, _refused, said):
             words.append((said.content, said.reasoning))
-            return Next(Spoken("It is ", "sunny."), get_family("qwen2.5").parser(()), None)
+            return Next(Spoken("It is ", "sunny."), get_family("qwen2.5").parser(()), ())
 
         async def further(self, _made, _text):
             return None
+
+        def ended(self):
+            return ()
 
     return ChatStream(
         generation,
@@ -360,8 +363,11 @@ async def test_one_that_is_not_asked_for_is_not_told():
             asked.append(refused.tool)
             if len(asked) == 1:
                 guard = HeldCall(lambda _: False, 0, refusal=RepeatedCall)
-                return Next(Spoken(call_text("search", q="c")), get_family("qwen2.5").parser(TOOLS), guard)
-            return Next(Spoken("Sunny."), get_family("qwen2.5").parser(()), None)
+                return Next(Spoken(call_text("search", q="c")), get_family("qwen2.5").parser(TOOLS), (guard,))
+            return Next(Spoken("Sunny."), get_family("qwen2.5").parser(()), ())
+
+        def ended(self):
+            return ()
 
     answer = await fold(told_by(Spoken(call_text("search", q="a")), LoopGuard(ANSWERED), Continuation()))
     assert asked == ["search", "search"]

@@ -1,0 +1,95 @@
+"""What a tool's declaration offers to be copied: words of its descriptions that a small model writes as a value.
+
+Knows functions, JSON values and words; no event and no conversation. The law: an argument is offered only if the schema
+allows the call without it, whatever else the call has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MIN_WORDS = 3  # of a copied sentence: fewer may be a choice that the description offers
+MIN_PARTS = 2  # of a copied path or list: these are examples
+
+_PART = re.compile(r"\w+")
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
+_PLAIN_KEYWORDS = frozenset(
+    {
+        "$defs",
+        "$schema",
+        "additionalProperties",
+        "definitions",
+        "description",
+        "properties",
+        "required",
+        "title",
+        "type",
+    }
+)
+_CHOOSING_KEYWORDS = frozenset({"const", "enum", "format", "pattern"})
+
+
+class Declaration:
+    """What one function's declaration offers to be copied: its optional arguments that are texts, and its words."""
+
+    def __init__(self, function: Mapping[str, Any]) -> None:
+        parameters = function.get("parameters") or {}
+        properties = parameters.get("properties") or {}
+        required = parameters.get("required") or ()
+        self._words: dict[str, str] = {}
+        if not parameters.keys() <= _PLAIN_KEYWORDS:
+            return  # a member may demand another
+        for name, schema in properties.items():
+            if name not in required and isinstance(schema, Mapping) and _is_text(schema):
+                own = str(schema.get("description") or "")
+                self._words[name] = f"{_joined(own)}|{_joined(str(function.get('description') or ''))}"
+
+    def __bool__(self) -> bool:
+        return bool(self._words)
+
+    def offers(self, argument: str) -> bool:
+        """Whether this argument is optional and a text, or a list of texts."""
+        return argument in self._words
+
+    def may_be_copied(self, argument: str, begun: str) -> bool:
+        """Whether JSON text may become a value that is a copy. What is said of a whole value, `is_copy` says."""
+        if begun.lstrip()[:1] not in ("", '"', "["):
+            return False
+        words = _PART.findall(_ESCAPE.sub(" ", begun))
+        if begun[-1:].isalnum() and words:
+            del words[-1]  # it may go on
+        return not words or _joined(" ".join(words)) in self._words[argument]
+
+    def is_copy(self, argument: str, value: Any) -> bool:
+        """Whether a value is a sentence, a path or a list that stands in the declaration, word for word."""
+        texts = value if isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            return False
+        joined = " ".join(texts)
+        is_example = isinstance(value, list) or (len(joined.split()) == 1 and ("/" in joined or "\\" in joined))
+        if len(_PART.findall(joined)) < (MIN_PARTS if is_example else MIN_WORDS):
+            return False
+        return _joined(joined) in self._words[argument]
+
+
+def _joined(text: str) -> str:
+    """The words of a text, each between spaces, so that a run of them is found as a run."""
+    return "".join(f" {word} " for word in _PART.findall(text.casefold()))
+
+
+def _is_text(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema's values are texts or lists of texts, and free ones."""
+    if not schema.keys().isdisjoint(_CHOOSING_KEYWORDS):
+        return False
+    options = schema.get("anyOf")
+    if options is not None:
+        rest = [each for each in options if not isinstance(each, Mapping) or each.get("type") != "null"]
+        return len(rest) == 1 and isinstance(rest[0], Mapping) and _is_text(rest[0])
+    kind = schema.get("type")
+    kinds = {kind} if isinstance(kind, str) else set(kind or ()) - {"null"}
+    if kinds == {"array"}:
+        items = schema.get("items")
+        return isinstance(items, Mapping) and _is_text(items)
+    return kinds == {"string"}
