@@ -67,6 +67,10 @@ def test_opencode_gets_a_provider_with_the_model_and_its_context(home):
     provider, model = settings["model"].split("/", 1)
     assert settings["provider"][provider]["options"]["baseURL"] == "http://127.0.0.1:8000/v1"
     assert settings["provider"][provider]["models"][model]["limit"]["context"] == 65_536
+    agent = settings["agent"][settings["default_agent"]]
+    assert agent["mode"] == "primary"
+    assert agent["permission"]["*"] == "deny"
+    assert agent["permission"]["bash"] == "allow"
 
 
 def test_continue_gets_a_model(home):
