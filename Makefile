@@ -51,7 +51,7 @@ WHEEL = $(CACHE)/wheels/$(KEY)
 
 .PHONY: help install bindings serve test test-quantizer test-oracles lint bench bench-families bench-loops bench-parser \
 	bench-tool-sets soak fuzz test-avx2 test-latest test-clients test-openresponses \
-	test-conformance test-container measurements lock bump clean
+	test-conformance test-templates test-container measurements lock bump clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -101,6 +101,10 @@ TESTS = $(LLAMA_TESTS)/vendor/llama.cpp/tools/server/tests
 test-llama-server: $(VENV)/dev.stamp $(VENV)-llama-server/tests.stamp ## llama.cpp's own server tests; MODEL= is a GGUF file, TESTS= their folder
 	FUNCTIONGATE_LLAMA_TESTS='$(TESTS)' FUNCTIONGATE_LLAMA_PYTHON='$(abspath $(VENV)-llama-server/bin/python)' \
 		FUNCTIONGATE_LLAMA_CHAT='$(MODEL)' $(VENV)/bin/python -m pytest tests/clients/test_llama_server.py -m slow $(ARGS)
+
+test-templates: $(VENV)/dev.stamp | $(TESTS) ## compare prompts with the vendors' own templates, which come with llama.cpp's source
+	FUNCTIONGATE_TEMPLATES='$(LLAMA_TESTS)/vendor/llama.cpp/models/templates' \
+		$(VENV)/bin/python -m pytest tests/chat_templates/test_vendor_templates.py -m slow $(ARGS)
 
 lint: $(VENV)/dev.stamp ## check format, style, types and the import contracts
 	$(VENV)/bin/ruff format --check .

@@ -82,6 +82,8 @@ FAMILIES: Mapping[str, str] = {
     "watt-tool": "chat_templates.watt_tool.family:WATT_TOOL",
     "mistral-nemo": "chat_templates.mistral_nemo.family:NEMO",
     "mistral-small-3.2": "chat_templates.mistral_small.family:SMALL32",
+    "granite-4.0": "chat_templates.granite4.family:GRANITE_40",
+    "granite-4.1": "chat_templates.granite4.family:GRANITE_41",
     "generic": "chat_templates.generic.family:GENERIC",
     "generic-list": "chat_templates.generic.family:GENERIC_LIST",
     "generic-tagged": "chat_templates.generic.family:GENERIC_TAGGED",
