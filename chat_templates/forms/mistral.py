@@ -39,15 +39,16 @@ class MistralList(CallList):
 
 @dataclass(frozen=True, slots=True)
 class MistralCall(MarkedForm):
-    """A name, an id and arguments, each after a marker of its own."""
+    """A name, an id unless the format has none (`has_ids`), and arguments, each after a marker of its own."""
 
     start: str = CALLS
     separator: str = ""
+    has_ids: bool = True
 
     @property
     def markers(self) -> tuple[str, ...]:
         """See `CallForm.markers`."""
-        return (CALLS, CALL_ID, ARGUMENTS)
+        return (CALLS, *((CALL_ID,) if self.has_ids else ()), ARGUMENTS)
 
     def read(self, state: ParserState, opening: str) -> Reading[None]:
         """See `read_mistral`."""
@@ -59,7 +60,7 @@ class MistralCall(MarkedForm):
         return f"{self.start}{name}{ARGUMENTS}", ""
 
     def call(self, grammar: LarkGrammar, function: Function) -> str:
-        """The body of a rule: one call with an id of the model's choice."""
+        """The body of a rule: one call, its id of the model's choice."""
         return f"{grammar.literal(self.start)} {self._after_start(grammar, function)}"
 
     def leads(self, grammar: LarkGrammar, functions: Sequence[Function], call: str, *, parallel: bool) -> list[str]:
@@ -71,6 +72,8 @@ class MistralCall(MarkedForm):
         return [f"{head} {rest} {more}".rstrip() for head in grammar.text_up_to(self.start)]
 
     def _after_start(self, grammar: LarkGrammar, function: Function) -> str:
+        if not self.has_ids:
+            return f"{grammar.literal(function['name'] + ARGUMENTS)} {grammar.arguments(function)}"
         name = grammar.literal(function["name"] + CALL_ID)
         call_id = grammar.rule("CALL_ID", f"/{ID_PATTERN}/")
         return f"{name} {call_id} {grammar.literal(ARGUMENTS)} {grammar.arguments(function)}"

@@ -29,6 +29,7 @@ class PythonCall(CallForm):
     """Calls in a list. Without its brackets, a call counts at the start of the answer or of a code fence only."""
 
     separator: str = ", "
+    objects_as_json: bool = False
 
     @property
     def is_unmarked(self) -> bool:
@@ -85,7 +86,7 @@ class PythonCall(CallForm):
     def call(self, grammar: LarkGrammar, function: Function) -> str:
         """See `CallForm.call`: keyword arguments in declared order."""
         head, _ = self.around(function["name"])
-        return f"{grammar.literal(head)} {_arguments(grammar, function)}"
+        return f"{grammar.literal(head)} {self.arguments(grammar, function)}"
 
     @property
     def closing(self) -> str:
@@ -103,8 +104,17 @@ class PythonCall(CallForm):
         bodies = []
         for function in functions:
             head = grammar.text_up_to("[" + self.around(function["name"])[0])[0]
-            bodies.append(f'{head} {_arguments(grammar, function)} {more} "]"')
+            bodies.append(f'{head} {self.arguments(grammar, function)} {more} "]"')
         return bodies
+
+    def arguments(self, grammar: LarkGrammar, function: Function) -> str:
+        """The rule of a call from its first argument to its closing parenthesis, made once."""
+        schema = arguments_schema(function.get("parameters"))
+
+        def make() -> str:
+            return python_arguments(schema, grammar, objects_as_json=self.objects_as_json)
+
+        return grammar.once("python " + function["name"], make)
 
 
 def python_call(name: str, arguments: Any) -> str:
@@ -112,12 +122,6 @@ def python_call(name: str, arguments: Any) -> str:
     if not isinstance(arguments, Mapping):
         return f"{name}({arguments!r})"
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
-
-
-def _arguments(grammar: LarkGrammar, function: Function) -> str:
-    """The rule of a call from its first argument to its closing parenthesis, made once."""
-    schema = arguments_schema(function.get("parameters"))
-    return grammar.once("python " + function["name"], lambda: python_arguments(schema, grammar))
 
 
 class _Calls:

@@ -30,18 +30,19 @@ _ESCAPED = r"\\[\"'\\nrt]"
 _NOT_IN_NAMES = frozenset("()[]{}\"'\\,=:*\n\r\t")
 
 
-def python_arguments(schema: Mapping[str, Any], grammar: LarkGrammar) -> str:
+def python_arguments(schema: Mapping[str, Any], grammar: LarkGrammar, *, objects_as_json: bool = False) -> str:
     """The rule of keyword arguments in declared order, from the first one to the closing parenthesis.
 
-    `schema` is a closed arguments schema. A parameter whose name Python could not be told is left out; arguments whose
-    schema is no list of parameters may have any names.
+    `schema` is a closed arguments schema. Objects are dicts, or JSON where models were trained to that. A parameter
+    whose name Python could not be told is left out; arguments whose schema is no list of parameters may have any names.
     """
-    return _Literals(schema, grammar).arguments(schema)
+    return _Literals(schema, grammar, objects_as_json=objects_as_json).arguments(schema)
 
 
 class _Literals:
-    def __init__(self, root: Mapping[str, Any], grammar: LarkGrammar) -> None:
+    def __init__(self, root: Mapping[str, Any], grammar: LarkGrammar, *, objects_as_json: bool) -> None:
         self._root = root
+        self._objects_as_json = objects_as_json
         self._definitions = {key: root[key] for key in _DEFINITIONS if key in root}
         self._grammar = grammar
         self._referred: dict[str, str] = {}
@@ -110,6 +111,8 @@ class _Literals:
         return self._grammar.numbered(f'"[" {items} "]"')
 
     def _dict(self, schema: Mapping[str, Any]) -> str:
+        if self._objects_as_json:
+            return self._json(schema)
         if not _is_listed_object(schema):
             member = f'{self._string(0, None)} ": " {self.value(schema.get("additionalProperties", True))}'
             return self._grammar.numbered(f'"{{" {_listed(member)} "}}"')
@@ -152,7 +155,8 @@ class _Literals:
         items = _listed("python_value")
         grammar.rule("python_list", f'"[" {items} "]"')
         member = f'{string} ": " python_value'
-        grammar.rule("python_dict", f'"{{" {_listed(member)} "}}"')
+        as_json = '%json {"type": "object"}'
+        grammar.rule("python_dict", as_json if self._objects_as_json else f'"{{" {_listed(member)} "}}"')
         return grammar.rule(
             "python_value", f'{string} | {number} | "True" | "False" | "None" | python_list | python_dict'
         )

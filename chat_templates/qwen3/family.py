@@ -37,7 +37,7 @@ QWEN3 = Family(
     template=template_source(__package__),
     output=HERMES,
     arguments_as=ArgumentsAs.OBJECT,
-    markers=("<tool_call>", "<tool_response>", "enable_thinking", "last_query_index"),
+    markers=("<|im_start|>", "<tool_call>", "<tool_response>", "enable_thinking", "last_query_index"),
     absent=("<function=", "<parameter="),
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
     special_tokens=frozenset({"<tool_call>", "</tool_call>", "<think>", "</think>"}),

@@ -16,26 +16,36 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2.exceptions import TemplateError
 
-from chat_templates import Family, get_family
+from chat_templates import Family, detect_family, get_family
 from chat_templates.render import ArgumentsAs, environment
 
 pytestmark = pytest.mark.slow
 
 TEMPLATES = {
-    "functionary-v3.1": "meetkai-functionary-medium-v3.1",
-    "functionary-v3.2": "meetkai-functionary-medium-v3.2",
-    "hermes-2-pro": "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use",
-    "qwen2.5": "Qwen-Qwen2.5-7B-Instruct",
-    "qwen3": "Qwen-Qwen3-0.6B",
-    "llama-3.1": "meta-llama-Llama-3.1-8B-Instruct",
-    "llama-3.2": "meta-llama-Llama-3.2-3B-Instruct",
-    "mistral-nemo": "mistralai-Mistral-Nemo-Instruct-2407",
-    "mistral-small-3.2": "Mistral-Small-3.2-24B-Instruct-2506",
-    "granite-4.0": "ibm-granite-granite-4.0",
-    "granite-4.1": "ibm-granite-granite-4.1",
+    "meetkai-functionary-medium-v3.1": "functionary-v3.1",
+    "meetkai-functionary-medium-v3.2": "functionary-v3.2",
+    "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use": "hermes-2-pro",
+    "NousResearch-Hermes-3-Llama-3.1-8B-tool_use": "hermes-2-pro",
+    "Qwen-Qwen2.5-7B-Instruct": "qwen2.5",
+    "Qwen-Qwen3-0.6B": "qwen3",
+    "meta-llama-Llama-3.1-8B-Instruct": "llama-3.1",
+    "meta-llama-Llama-3.3-70B-Instruct": "llama-3.1",
+    "meta-llama-Llama-3.2-3B-Instruct": "llama-3.2",
+    "mistralai-Mistral-Nemo-Instruct-2407": "mistral-nemo",
+    "Mistral-Small-3.2-24B-Instruct-2506": "mistral-small-3.2",
+    "mistralai-Ministral-3-14B-Reasoning-2512": "ministral-3",
+    "LFM2-8B-A1B": "lfm2",
+    "LFM2.5-Instruct": "lfm2.5",
+    "LFM2.5-8B-A1B": "lfm2.5-thinking",
+    "ibm-granite-granite-4.0": "granite-4.0",
+    "ibm-granite-granite-4.1": "granite-4.1",
 }
 # Ours prints the model's own text, theirs the object of it: the same, since the text is JSON as Hugging Face prints it.
 PRINTS_OBJECTS = {"functionary-v3.1"}
+# Their templates leave calls to the caller, who writes them behind the answer's text.
+PRINTS_CONTENT = {"lfm2", "lfm2.5"}
+# Theirs prints texts between quotes whatever is in them, ours what Python reads as that text.
+PRINTS_QUOTES = {"lfm2.5-thinking"}
 WANTS_A_LIST = {"hermes-2-pro"}  # its template fails where there are no tools
 TODAY = date(2026, 11, 27)
 MIN_COMPARED = 100
@@ -96,6 +106,8 @@ def by_vendor(source: str, family: Family, messages: list[dict[str, Any]], tools
     passed = [{**message, "content": message["content"] or ""} for message in messages]
     if family.arguments_as is ArgumentsAs.OBJECT or family.id in PRINTS_OBJECTS:
         passed = [_with_objects(message) for message in passed]
+    if family.id in PRINTS_CONTENT:
+        passed = [_with_calls_in_content(message, family) for message in passed]
     return (
         environment(TODAY)
         .from_string(source)
@@ -118,16 +130,32 @@ def _with_objects(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "tool_calls": [{**a, **b} for a, b in zip(message["tool_calls"], calls, strict=True)]}
 
 
-@pytest.mark.parametrize("family_id", TEMPLATES)
-def test_a_conversation_is_rendered_as_by_the_vendor(folder, family_id):
-    family = get_family(family_id)
-    source = (folder / f"{TEMPLATES[family_id]}.jinja").read_text(encoding="utf-8")
+def _with_calls_in_content(message: dict[str, Any], family: Family) -> dict[str, Any]:
+    """The message with its calls at the end of its text."""
+    if "tool_calls" not in message:
+        return message
+    calls = family.variables["called"](message["tool_calls"])
+    return {**message, "content": f"{message['content']}<|tool_call_start|>[{calls}]<|tool_call_end|>"}
+
+
+def _has_quotes(messages: list[dict[str, Any]]) -> bool:
+    calls = [call for message in messages for call in message.get("tool_calls", ())]
+    values = [v for call in calls for v in json.loads(call["function"]["arguments"]).values()]
+    return any(isinstance(value, str) and not set(value).isdisjoint("'\n") for value in values)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_conversation_is_rendered_as_by_the_vendor(folder, name):
+    family = get_family(TEMPLATES[name])
+    source = (folder / f"{name}.jinja").read_text(encoding="utf-8")
     n_compared = 0
 
     @settings(max_examples=300, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(messages=conversations(), offered=tools())
     def compare(messages, offered):
         nonlocal n_compared
+        if family.id in PRINTS_QUOTES and _has_quotes(messages):
+            return
         try:
             theirs = by_vendor(source, family, messages, offered)
         except TemplateError:  # two calls in a turn, where the format has one: ours rewrites the conversation
@@ -137,3 +165,9 @@ def test_a_conversation_is_rendered_as_by_the_vendor(folder, family_id):
 
     compare()
     assert n_compared >= MIN_COMPARED
+
+
+def test_a_familys_template_is_known_and_no_other(folder):
+    sources = {path.stem: path.read_text("utf-8") for path in folder.glob("*.jinja")}
+    known = {name: detect_family({"tokenizer.chat_template": source}).id for name, source in sources.items()}
+    assert {name: family for name, family in known.items() if not family.startswith("generic")} == TEMPLATES

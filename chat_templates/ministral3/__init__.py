@@ -1,0 +1,1 @@
+"""Mistral's Ministral 3, the reasoning models: thoughts between markers, calls without ids."""
