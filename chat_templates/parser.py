@@ -146,10 +146,17 @@ class OutputParser:
         _, c = yield from self._tape.next_solid()
         self._tape.give_back(c)
 
+    def _is_over(self) -> Reading[bool]:
+        """Whether the model ended the answer here."""
+        for stop in self._format.stop:
+            if (yield from follows(self._tape, stop)):
+                return True
+        return self._tape.is_at_end and not self._tape.was_cut
+
     # --- near misses --------------------------------------------------------------------------------------------------
 
     def _fence(self) -> Reading[None]:
-        """A code fence around calls vanishes; around anything else it is content."""
+        """A code fence around calls vanishes, and one behind the last call; around anything else it is content."""
         opening = FENCE
         while True:
             c = yield from self._tape.next()
@@ -159,6 +166,8 @@ class OutputParser:
         self._tape.give_back(c)
         space, c = yield from self._tape.next_solid()
         self._tape.give_back(c)
+        if opening == FENCE and self._answer.is_behind_call and (yield from self._is_over()):
+            return  # it closes a fence that was never opened
         if (yield from self._format.call.read_unmarked(self._state, opening + space, end=FENCE)):
             yield from read_end_tag(self._state, FENCE)
 

@@ -25,7 +25,7 @@ class Answer:
     White space of content is kept until more content follows, so that calls are not surrounded by blank content.
     """
 
-    __slots__ = ("_delta", "_events", "_has_content", "_pieces", "_space", "n_calls")
+    __slots__ = ("_delta", "_events", "_has_content", "_pieces", "_space", "is_behind_call", "n_calls")
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -34,6 +34,7 @@ class Answer:
         self._space: list[str] = []
         self._has_content = False
         self.n_calls = 0
+        self.is_behind_call = False  # nothing but white space was told since a call ended
 
     @property
     def is_empty(self) -> bool:
@@ -48,6 +49,8 @@ class Answer:
 
     def content(self, text: str) -> None:
         """Text for the reader."""
+        if self.n_calls and not self._has_content:
+            text = text.lstrip()
         solid = text.rstrip()
         if not solid:
             if text:
@@ -60,6 +63,7 @@ class Answer:
         if len(solid) < len(text):
             self._space.append(text[len(solid) :])
         self._has_content = True
+        self.is_behind_call = False
 
     def end(self) -> None:
         """The text is over: its last white space is content unless it stood around calls."""
@@ -93,6 +97,7 @@ class Answer:
     def end_call(self, index: int) -> None:
         """The call's arguments are complete."""
         self._add(ToolCallEnd(index))
+        self.is_behind_call = True
 
     def retract_call(self, index: int, raw: str) -> None:
         """Take the latest call back: its text is content."""

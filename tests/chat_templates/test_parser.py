@@ -228,3 +228,25 @@ def test_hostile_repetition_costs_linear_time(unit):
     seconds(100)
     small, large = min(seconds(2_000) for _ in range(3)), min(seconds(16_000) for _ in range(3))
     assert large < 8 * 4 * small + 0.05  # eight times the text; quadratic would be sixty-four times
+
+
+@pytest.mark.parametrize("end", ["", "<|im_end|>", "\n", "\n<|im_end|>\n"])
+def test_a_fence_that_ends_an_answer_of_calls_is_none_of_its_content(end):
+    call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+    message = parse_output("qwen2.5", f"{call}\n```{end}", tools_named("f"))
+    assert ([c.name for c in message.tool_calls], message.content) == (["f"], None)
+    message = parse_output("qwen2.5", f"I look.\n{call}\n```{end}", tools_named("f"))
+    assert message.content == "I look."
+
+
+@pytest.mark.parametrize("behind", ["\n```\nx = 1\n```", "\n```python\n", "\n```\n`", "\nSee:\n```"])
+def test_a_fence_that_something_follows_or_precedes_is_content(behind):
+    call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+    message = parse_output("qwen2.5", call + behind, tools_named("f"))
+    assert message.content is not None
+    assert "```" in message.content
+
+
+def test_white_space_between_a_call_and_the_first_words_is_no_content():
+    text = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>\n\nI look.'
+    assert parse_output("qwen2.5", text, tools_named("f")).content == "I look."
