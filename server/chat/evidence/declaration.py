@@ -7,11 +7,12 @@ allows the call without it, whatever else the call has.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 MIN_WORDS = 3  # of a copied sentence: fewer may be a choice that the description offers
 MIN_PARTS = 2  # of a copied path or list: these are examples
+MAX_DESCRIPTION = 20_000  # characters of a description that are looked at
 
 _PART = re.compile(r"\w+")
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
@@ -35,23 +36,15 @@ class Declaration:
     """What one function's declaration offers to be copied: its optional arguments that are texts, and its words."""
 
     def __init__(self, function: Mapping[str, Any]) -> None:
-        parameters = function.get("parameters") or {}
-        properties = parameters.get("properties") or {}
-        required = parameters.get("required") or ()
-        self._words: dict[str, str] = {}
-        if not parameters.keys() <= _PLAIN_KEYWORDS:
-            return  # a member may demand another
-        for name, schema in properties.items():
-            if name not in required and isinstance(schema, Mapping) and _is_text(schema):
-                own = str(schema.get("description") or "")
-                self._words[name] = f"{_joined(own)}|{_joined(str(function.get('description') or ''))}"
+        self._of_tool = _description(function)
+        self._of_arguments = {name: _description(schema) for name, schema in _optional_texts(function)}
 
     def __bool__(self) -> bool:
-        return bool(self._words)
+        return bool(self._of_arguments)
 
     def offers(self, argument: str) -> bool:
         """Whether this argument is optional and a text, or a list of texts."""
-        return argument in self._words
+        return argument in self._of_arguments
 
     def may_be_copied(self, argument: str, begun: str) -> bool:
         """Whether JSON text may become a value that is a copy. What is said of a whole value, `is_copy` says."""
@@ -60,7 +53,7 @@ class Declaration:
         words = _PART.findall(_ESCAPE.sub(" ", begun))
         if begun[-1:].isalnum() and words:
             del words[-1]  # it may go on
-        return not words or _joined(" ".join(words)) in self._words[argument]
+        return not words or self._says(argument, " ".join(words))
 
     def is_copy(self, argument: str, value: Any) -> bool:
         """Whether a value is a sentence, a path or a list that stands in the declaration, word for word."""
@@ -71,7 +64,27 @@ class Declaration:
         is_example = isinstance(value, list) or (len(joined.split()) == 1 and ("/" in joined or "\\" in joined))
         if len(_PART.findall(joined)) < (MIN_PARTS if is_example else MIN_WORDS):
             return False
-        return _joined(joined) in self._words[argument]
+        return self._says(argument, joined)
+
+    def _says(self, argument: str, text: str) -> bool:
+        words = _joined(text)
+        return words in self._of_arguments[argument] or words in self._of_tool
+
+
+def _optional_texts(function: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The optional arguments that are texts, with their schemas; none where one member may demand another."""
+    parameters = function.get("parameters")
+    if not isinstance(parameters, Mapping) or not parameters.keys() <= _PLAIN_KEYWORDS:
+        return
+    properties, required = parameters.get("properties"), parameters.get("required", [])
+    if isinstance(properties, Mapping) and isinstance(required, list | tuple):
+        for name, schema in properties.items():
+            if name not in required and isinstance(schema, Mapping) and _is_text(schema):
+                yield name, schema
+
+
+def _description(declared: Mapping[str, Any]) -> str:
+    return _joined(str(declared.get("description") or "")[:MAX_DESCRIPTION])
 
 
 def _joined(text: str) -> str:
@@ -84,12 +97,12 @@ def _is_text(schema: Mapping[str, Any]) -> bool:
     if not schema.keys().isdisjoint(_CHOOSING_KEYWORDS):
         return False
     options = schema.get("anyOf")
-    if options is not None:
+    if isinstance(options, list):
         rest = [each for each in options if not isinstance(each, Mapping) or each.get("type") != "null"]
         return len(rest) == 1 and isinstance(rest[0], Mapping) and _is_text(rest[0])
     kind = schema.get("type")
-    kinds = {kind} if isinstance(kind, str) else set(kind or ()) - {"null"}
-    if kinds == {"array"}:
+    kinds = [each for each in (kind if isinstance(kind, list) else [kind]) if each != "null"]
+    if kinds == ["array"]:
         items = schema.get("items")
         return isinstance(items, Mapping) and _is_text(items)
-    return kinds == {"string"}
+    return kinds == ["string"]

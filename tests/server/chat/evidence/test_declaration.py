@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.chat.evidence.declaration import Declaration
+from server.chat.evidence.declaration import MAX_DESCRIPTION, Declaration
 
 TEXT = {"type": "string", "description": "Why the user should approve this. Say it in one sentence."}
 WORKDIR = {"type": "string", "description": "The working directory, e.g. /srv/app, or economy class."}
@@ -97,6 +99,32 @@ def test_nothing_is_offered_where_one_member_may_demand_another(more):
 def test_what_is_required_is_not_offered():
     assert not declaration(required=["v"]).offers("v")
     assert not declaration().offers("nobody")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"properties": [{"v": TEXT}]},
+        {"properties": {"v": TEXT}, "required": True},
+        {"properties": {"v": TEXT}, "required": 3},
+        {"properties": {"v": {**TEXT, "type": [{}, "string"]}}},
+        {"properties": {"v": {**TEXT, "anyOf": 3, "type": 7}}},
+        {"properties": {"v": [TEXT]}},
+        [],
+        "v",
+    ],
+)
+def test_what_is_no_schema_offers_nothing(parameters):
+    assert not Declaration({"name": "f", "parameters": parameters})
+
+
+def test_long_descriptions_are_looked_at_in_part_and_in_time():
+    long = {"type": "string", "description": "x " * MAX_DESCRIPTION + "/end/of/it"}
+    assert not declaration(long).is_copy("v", "/end/of/it")
+    many = {"type": "object", "properties": {f"v{i}": TEXT for i in range(5000)}}
+    started = time.perf_counter()
+    assert Declaration({"name": "f", "description": "word " * 200_000, "parameters": many})
+    assert time.perf_counter() - started < 1.0
 
 
 @pytest.mark.parametrize(
