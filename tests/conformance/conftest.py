@@ -73,10 +73,22 @@ def scripted(tmp_path_factory) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def real(smollm2_path, tmp_path_factory) -> Iterator[httpx.Client]:
-    """A client of `functiongate serve` with SmolLM2."""
-    cache = tmp_path_factory.mktemp("cache")
-    options = ("--prefix-disk", "0", "--ctx-size", "4096", "--cache-dir", str(cache), "--request-timeout", "30")
-    with served(str(smollm2_path), *options) as url, httpx.Client(base_url=url.removesuffix("/v1"), timeout=60) as http:
+    """A client of `functiongate serve` with SmolLM2, and room for what agents send."""
+    with _smollm2(smollm2_path, tmp_path_factory.mktemp("cache"), 4096) as http:
+        yield http
+
+
+@pytest.fixture(scope="session")
+def real_small(smollm2_path, tmp_path_factory) -> Iterator[httpx.Client]:
+    """The same with a small context: an answer without a limit ends there, in seconds."""
+    with _smollm2(smollm2_path, tmp_path_factory.mktemp("cache"), 1024) as http:
+        yield http
+
+
+@contextmanager
+def _smollm2(model: Path, cache: Path, n_ctx: int) -> Iterator[httpx.Client]:
+    options = ("--prefix-disk", "0", "--ctx-size", str(n_ctx), "--cache-dir", str(cache), "--request-timeout", "30")
+    with served(str(model), *options) as url, httpx.Client(base_url=url.removesuffix("/v1"), timeout=60) as http:
         yield http
 
 
