@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 HOOKS = Path(__file__).parent / "deeper_bodies.py"
-EXAMPLES = int(os.environ.get("FUNCTIONGATE_CONFORMANCE_EXAMPLES") or 400)
+EXAMPLES = int(os.environ.get("FUNCTIONGATE_CONFORMANCE_EXAMPLES") or 520)
 LEAST = 20 * EXAMPLES
 REAL_EXAMPLES = 4
 DEADLINE_S = 60  # the server gives a request up after thirty: its 408 comes first
