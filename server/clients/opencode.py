@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from server.clients.configuration import NAME, ConfigFile, Configuration, always
+from server.clients.instructions import INSTRUCTIONS
 from server.clients.reached import KEY_NAME
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
 ROOM = 8192
 """Tokens of context below which little is left for work beside the added agent's prompt."""
-_PROMPT = (
-    "You are a coding agent in a terminal. You work in the user's folder, with the tools that you are given. Look at a "
-    "file before you change it. Run one command at a time and read what it prints before the next. When the work is "
-    "done, say in a sentence or two what you did."
-)
 # Other tools are not even shown. What is asked for is what opencode's own agents ask for.
 _PERMISSION = {
     "*": "deny",
@@ -49,7 +45,7 @@ def configuration(server: Reached, home: Home) -> Configuration:
             NAME: {
                 "description": "Reads, edits and runs; a short prompt for small models",
                 "mode": "primary",
-                "prompt": _PROMPT,
+                "prompt": INSTRUCTIONS,
                 "permission": _PERMISSION,
             }
         },

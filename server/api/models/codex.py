@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from server.clients.instructions import INSTRUCTIONS
+
 if TYPE_CHECKING:
     from server.api.state import ModelFacts
-
-INSTRUCTIONS = (
-    "You are a coding agent in a terminal. You work in the user's folder, with the tools that you are given. "
-    "Look at a file before you change it. Run one command at a time and read what it prints before the next. "
-    "When the work is done, say in a sentence or two what you did."
-)
-"""What a small model is told in place of Codex's own instructions."""
 
 
 def codex_model(name: str, facts: ModelFacts) -> dict[str, Any]:

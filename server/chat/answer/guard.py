@@ -1,6 +1,7 @@
 """What reads the events of an answer before they are told, and why it does not let some be.
 
-Knows a parser's events; no token. The law: an event passes once and in its order, or the generation is refused.
+Knows a parser's events; no token. The law: an event passes once and in its order, whole or without an
+argument that is left out, or the generation is refused.
 """
 
 from __future__ import annotations
