@@ -54,9 +54,7 @@ class _Arguments:
     def read(self, text: str) -> str:
         """What is told now, given this much more of the arguments."""
         told = "".join(map(self._push, text))
-        if self._is_candidate and not self._declaration.may_be_copied(self._key or "", self._value):
-            told += self.flush()
-        return told
+        return told + self.flush() if self._is_candidate and not self._may_be_dropped else told
 
     def flush(self) -> str:
         """What is held back of a member, with the comma before it; the member is told from here on."""
@@ -69,6 +67,10 @@ class _Arguments:
     @property
     def _is_candidate(self) -> bool:
         return self._held is not None and self._key is not None
+
+    @property
+    def _may_be_dropped(self) -> bool:
+        return self._is_candidate and self._declaration.may_be_copied(self._key or "", self._value)
 
     @property
     def _value(self) -> str:
@@ -109,7 +111,8 @@ class _Arguments:
 
     def _end(self) -> str:
         """What is told of a member that is whole."""
-        if self._is_candidate and self._is_dropped(self._key or "", json.loads(self._value, strict=False)):
+        # What may not be one is not decoded: a value of any depth would be.
+        if self._may_be_dropped and self._is_dropped(self._key or "", json.loads(self._value, strict=False)):
             self._held = None
         return self.flush()
 

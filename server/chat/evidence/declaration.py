@@ -53,7 +53,9 @@ class Declaration:
         words = _PART.findall(_ESCAPE.sub(" ", begun))
         if begun[-1:].isalnum() and words:
             del words[-1]  # it may go on
-        return not words or self._says(argument, " ".join(words))
+        if not words:
+            return begun.count("[") + begun.count("{") <= 1  # a list of texts is not nested
+        return self._says(argument, " ".join(words))
 
     def is_copy(self, argument: str, value: Any) -> bool:
         """Whether a value is a sentence, a path or a list that stands in the declaration, word for word."""

@@ -102,6 +102,12 @@ def test_a_value_is_told_as_soon_as_it_is_no_copy():
     assert tell("}") == "}"
 
 
+def test_a_value_of_any_depth_is_told():
+    call = '{"prefix": ' + "[" * 50_000 + "]" * 50_000 + "}"
+    assert told(call, cuts=[12, 13, 5000]) == (call, ())
+    assert told(call) == (call, ())
+
+
 def test_what_the_conversation_says_is_no_copy():
     call = json.dumps({"command": "ls", "workdir": "/var/scratch"})
     assert told(call, said="look into /var/scratch, please")[0] == call

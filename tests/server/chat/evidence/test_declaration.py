@@ -142,6 +142,8 @@ def test_every_beginning_of_a_copy_may_become_one(n, value):
     assert declaration().may_be_copied("v", begun)
 
 
-@pytest.mark.parametrize("begun", ['"To read the', '["zebra', " {", "3", "nul", '"Why the user \\n never "'])
+@pytest.mark.parametrize(
+    "begun", ['"To read the', '[["', '[{"', '["zebra', " {", "3", "nul", '"Why the user \\n never "']
+)
 def test_what_has_gone_another_way_may_not(begun):
     assert not declaration().may_be_copied("v", begun + " ")
