@@ -168,7 +168,7 @@ class Family:
         """What makes a fresh parser for each answer with these tools; see `parser`."""
         if tools is None:
             return partial(OutputParser, self.output, OfferedNames(None, self.output.code_name))
-        offered = OfferedNames(tool_names(tools), self.output.code_name, parameter_order(tools))
+        offered = OfferedNames(tool_names(tools), self.output.code_name, parameter_order(tools), parameters_of(tools))
         if has_code_interpreter(tools):
             return partial(OutputParser, self.output, replace(offered, names=tool_names(tools) | {"python"}))
         return partial(OutputParser, replace(self.output, code_marker=None), replace(offered, code_name=None))
@@ -229,6 +229,12 @@ class Family:
 def tool_names(tools: Sequence[Tool]) -> frozenset[str]:
     """The names of the function tools."""
     return frozenset(function["name"] for function in function_tools(tools))
+
+
+def parameters_of(tools: Sequence[Tool]) -> dict[str, Mapping[str, Any]]:
+    """The schemas of the function tools' arguments, by name."""
+    schemas = {function["name"]: function.get("parameters") for function in function_tools(tools)}
+    return {name: schema for name, schema in schemas.items() if isinstance(schema, Mapping)}
 
 
 def parameter_order(tools: Sequence[Tool]) -> dict[str, tuple[str, ...]]:

@@ -11,18 +11,15 @@ may only go on with calls, or end: small models ramble there, at a decode step a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.form import CallForm, Function
-from chat_templates.lark.layout import indented_arguments, open_arguments
-from chat_templates.lark.rules import LarkGrammar, quoted
-from chat_templates.readers.json_calls import object_head
-from chat_templates.readers.state import CALL_KEYS
-from chat_templates.schema.parameters import arguments_schema, content_schema
+from chat_templates.lark.near_misses import text_or_calls
+from chat_templates.lark.rules import LarkGrammar
+from chat_templates.schema.parameters import content_schema
 
 ToolChoice = str | Mapping[str, Any]
 
@@ -30,19 +27,6 @@ NEAR_MISS_BEGINNINGS = (
     *('```json\n{"name": "', '```json\n{\n  "name": "', '```json\n[{"name": "', '```\n{"name": "'),
     *('{"name": "', '{\n  "name": "', '[{"name": "', "[\n  {"),
 )
-
-# What may stand before the name in an object that is a call: models copy `"type": "function"` from the tools list.
-_BEFORE_NAME = r'("(type|id)"\s{0,4}:\s{0,4}"[^"]{0,64}"\s{0,4},\s{0,16})?"name"\s{0,4}:\s{0,4}'
-# The white space after the opening brace tells how the model will print the rest. The three exclude one another.
-_BEGINNINGS = {
-    "ON_ONE_LINE": r"\{ {0,2}",
-    "INDENTED": r"\{\n  ",
-    "OTHERWISE": r"\{(\n{2,4} {0,16}|\n ?| {3,16}|\n {3,16}|\s{0,4}\t\s{0,4})",
-}
-_ARGUMENTS_KEY = r'\s{0,4},\s{0,16}"(' + "|".join(CALL_KEYS) + r')"\s{0,4}:'
-# Between near-miss calls: only what promises another call. A line break does not: small models end their turn with one,
-# and a second call forced after it would be invented. Bounded, so that a model cannot idle here.
-_NEAR_SEPARATOR = r"[,;][ \n]{0,4}"
 
 # Words: where a line begins, braces, brackets, quotes, fences, tags and recipients open what is none; within a line an
 # object does: a model that may not begin with a brace begins with a parenthesis and a brace.
@@ -149,8 +133,14 @@ class _Answer:
         leads = self.form.leads(grammar, self._called(), one_call, parallel=self.parallel)
         if self.code_marker is not None:
             leads += [f"{head} CODE" for head in grammar.text_up_to(self.code_marker)]
-        near_misses = [self._near_misses()] if self.functions else []
-        texts = " | ".join(["TEXT", *leads, *near_misses])
+        texts = text_or_calls(
+            grammar,
+            self.functions,
+            leads,
+            languages=self.form.languages,
+            close=self.form.near_close,
+            parallel=self.parallel,
+        )
         if not text_start:
             return texts
         calls = self.form.answer(grammar, one_call, parallel=self.parallel)
@@ -172,43 +162,3 @@ class _Answer:
         if self.code_marker is not None:
             bodies.append(f"{self.grammar.literal(self.code_marker)} CODE")
         return self.grammar.numbered(" | ".join(bodies))
-
-    def _near_misses(self) -> str:
-        grammar = self.grammar
-        grammar.rule("NEAR_CLOSE", f"/{self.form.near_close}/")
-        first = self._near_miss()
-        if not self.parallel:
-            return f"({first}) NEAR_CLOSE?"
-        bodies = [f'{quoted(object_head(f["name"]))} {grammar.arguments(f)} "}}"' for f in self.functions]
-        grammar.rule("near_call", " | ".join(bodies))
-        grammar.rule("NEAR_SEPARATOR", f"/{_NEAR_SEPARATOR}/")
-        return f"({first}) (NEAR_SEPARATOR near_call)* NEAR_CLOSE?"
-
-    def _near_miss(self) -> str:
-        """Text up to the arguments key of an object that names an offered tool, then the arguments.
-
-        The rest is printed as the object began: on one line, indented by two, or as the model likes.
-        """
-        grammar = self.grammar
-        for name, beginning in _BEGINNINGS.items():
-            grammar.rule(name, f"/(.|\\n)*{beginning}{_BEFORE_NAME}/")
-        grammar.rule("ARGUMENTS_KEY", f"/{_ARGUMENTS_KEY}/")
-        grammar.rule("CLOSING_BRACE", r"/\s{0,16}\}/")
-        # Each head is a lexeme that may begin anywhere in the text, and every mask after a brace pays for all of them:
-        # tools with the same arguments share theirs.
-        names: dict[tuple[str, str, str], list[str]] = {}
-        for function in self.functions:
-            schema = arguments_schema(function.get("parameters"))
-            layouts = (
-                f'{grammar.arguments(function)} "}}"',
-                f'{indented_arguments(schema, grammar, depth=1)} "\\n}}"',
-                f"{open_arguments(schema, grammar)} CLOSING_BRACE",
-            )
-            names.setdefault(layouts, []).append(quoted(json.dumps(function["name"], ensure_ascii=False)))
-        bodies = []
-        for layouts, alike in names.items():
-            name = alike[0] if len(alike) == 1 else f"({' | '.join(alike)})"
-            for beginning, rest in zip(_BEGINNINGS, layouts, strict=True):
-                head = grammar.numbered(f"{beginning} {name} ARGUMENTS_KEY", options="[lazy]")
-                bodies.append(f'{head} " " {rest}')
-        return " | ".join(bodies)

@@ -7,21 +7,26 @@ content, reasoning, a call or a call's syntax; time is linear and held-back text
 Theory of operation. One coroutine reads characters off a tape and tells an answer. The text loop holds back only what
 may be the beginning of a marker. A reader takes over at a marker and either tells a call or gives its text up: to
 content if that text is a JSON value that is no call, back to the tape if it was not what the marker promised.
+
+Calls without a marker stand where a line begins, or first in a code fence whose language may be theirs. Elsewhere they
+are told about, not made: in the middle of a line and in code they are content like any other text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from chat_templates.events import Event
 from chat_templates.formats import OutputFormat
+from chat_templates.forms.siblings import SIBLINGS, Reader
 from chat_templates.readers.json_calls import read_end_tag
 from chat_templates.readers.state import FENCE, MAX_HELD, OfferedNames, ParserState
 from chat_templates.readers.tape import Ends, Reading, follows, read_until
 
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 NO_OBJECT = r"\{(?=[^\s\"'])"  # a brace in prose or code, not worth an attempt
-NO_FENCE = f"{FENCE}(?=`)"  # nor is a fence of more than three, of which the last ones count
+MAX_RUN = 4  # backticks of a fence that are told apart: three and more
 
 
 class OutputParser:
@@ -35,7 +40,12 @@ class OutputParser:
         self._tape = self._state.tape
         self._answer = self._state.answer
         self._openings = output.call.openings(offered)
-        self._markers = Ends(_markers(output, offered), exempt=_exempt(output))
+        self._siblings = _siblings(self._openings) if offered.names else {}
+        exempt = _exempt(output)
+        markers = _markers(output, offered)
+        self._markers = Ends(markers | self._siblings.keys(), exempt=exempt)
+        self._markers_in_code = Ends(markers - {"{", "["}, exempt=exempt)
+        self._n_backticks = 0  # of the code fence around the text, 0 outside of one
         thought_end = output.reasoning[1] if output.reasoning else ""
         self._thought_ends = Ends(filter(None, (thought_end, *self._openings)))
         self._thought_end = Ends(filter(None, (thought_end,)))
@@ -71,7 +81,8 @@ class OutputParser:
         self._answer.end()
 
     def _content_until_marker(self) -> Reading[str | None]:
-        space, marker = yield from read_until(self._tape, self._markers, self._answer.content)
+        markers = self._markers_in_code if self._n_backticks else self._markers
+        space, marker = yield from read_until(self._tape, markers, self._answer.content)
         self._answer.content(space)
         return marker
 
@@ -87,6 +98,10 @@ class OutputParser:
             yield from self._reasoning(output.reasoning[1])
         elif marker == FENCE:
             yield from self._fence()
+        elif not self._answer.is_at_line_start:
+            self._answer.content(marker)
+        elif marker in self._siblings:
+            yield from self._siblings[marker](self._state, marker)
         else:
             self._tape.give_back(marker)
             yield from output.call.read_unmarked(self._state, "")
@@ -157,27 +172,71 @@ class OutputParser:
 
     def _fence(self) -> Reading[None]:
         """A code fence around calls vanishes, and one behind the last call; around anything else it is content."""
-        opening = FENCE
-        while True:
-            c = yield from self._tape.next()
-            if c is None or not (c.isalpha() or c in "_-") or len(opening) > len(FENCE) + MAX_INFO:
-                break
-            opening += c
-        self._tape.give_back(c)
+        is_at_line_start = self._answer.is_at_line_start
+        opening = FENCE + (yield from self._run(lambda c: c == "`", MAX_HELD))
+        n_backticks = min(len(opening), MAX_RUN)
+        if self._n_backticks:
+            self._answer.content(opening)
+            if n_backticks >= self._n_backticks:
+                self._n_backticks = 0
+            return
+        language = yield from self._run(lambda c: c.isalnum() or c in "_-", MAX_INFO)
         space, c = yield from self._tape.next_solid()
         self._tape.give_back(c)
-        if opening == FENCE and self._answer.is_behind_call and (yield from self._is_over()):
+        if opening == FENCE and not language and self._answer.is_behind_call and (yield from self._is_over()):
             return  # it closes a fence that was never opened
-        if (yield from self._format.call.read_unmarked(self._state, opening + space, end=FENCE)):
+        opening += language + space
+        is_place = is_at_line_start or "\n" in space
+        if is_place and c == "<" and (language in self._format.call.languages or language == "xml"):
+            is_call = yield from self._tag_in_fence(opening)
+        elif is_place and language in self._format.call.languages:
+            is_call = yield from self._format.call.read_unmarked(self._state, opening, end=FENCE)
+        else:
+            self._answer.content(opening)
+            is_call = False
+        if is_call:
             yield from read_end_tag(self._state, FENCE)
+        else:
+            self._n_backticks = n_backticks
+
+    def _tag_in_fence(self, opening: str) -> Reading[bool]:
+        """Read a call that begins with a marker, right behind a fence. True: there was one; else all is content."""
+        n_calls = self._answer.n_calls
+        for marker, read in (*((marker, self._format.call.read) for marker in self._openings), *self._siblings.items()):
+            if (yield from follows(self._tape, marker)):
+                for _ in marker:
+                    yield from self._tape.next()
+                yield from read(self._state, opening + marker)
+                return self._answer.n_calls > n_calls
+        self._answer.content(opening)
+        return False
+
+    def _run(self, belongs: Callable[[str], bool], limit: int) -> Reading[str]:
+        """The next characters that belong to what is read, no more than `limit`."""
+        run = ""
+        while len(run) < limit and (c := (yield from self._tape.next())) is not None:
+            if not belongs(c):
+                self._tape.give_back(c)
+                break
+            run += c
+        return run
+
+
+def _siblings(own: tuple[str, ...]) -> dict[str, Reader]:
+    """Other families' forms, but for those that begin as this family's own do."""
+
+    def is_own(marker: str) -> bool:
+        return any(marker.startswith(each) or each.startswith(marker) for each in own)
+
+    return {marker: read for marker, read in SIBLINGS.items() if not is_own(marker)}
 
 
 def _exempt(output: OutputFormat) -> str:
     """What begins like a marker and is known to be none by the character after it."""
-    return "|".join(filter(None, (NO_OBJECT, NO_FENCE, output.call.no_opening)))
+    return "|".join(filter(None, (NO_OBJECT, output.call.no_opening)))
 
 
-def _markers(output: OutputFormat, offered: OfferedNames) -> tuple[str, ...]:
+def _markers(output: OutputFormat, offered: OfferedNames) -> frozenset[str]:
     """What takes the text loop out of plain content.
 
     JSON outside the family's markers can be a call only by an offered name, or if it is the family's own form.
@@ -189,4 +248,4 @@ def _markers(output: OutputFormat, offered: OfferedNames) -> tuple[str, ...]:
         markers.append(output.reasoning[0])
     if offered.names or (offered.names is None and output.call.is_unmarked):
         markers += ["{", "[", FENCE]
-    return tuple(markers)
+    return frozenset(markers)

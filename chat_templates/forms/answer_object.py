@@ -60,7 +60,7 @@ class AnswerObject(CallForm):
         c = yield from state.tape.next()
         if c != "{":
             state.tape.give_back(c)
-            return (yield from read_calls(state, opening, end=end))
+            return (yield from CallForm.read_unmarked(self, state, opening, end=end))
         answer = _Answer(state, opening, self, end)
         if (yield from answer.begins()):
             return (yield from answer.read())

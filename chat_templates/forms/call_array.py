@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from chat_templates.forms.form import CallForm
+from chat_templates.forms.wrapped import WrappedCall
 from chat_templates.lark.rules import LarkGrammar
 from chat_templates.readers.json_calls import object_head, read_calls, read_end_tag
+from chat_templates.readers.python_calls import read_python_list
 from chat_templates.readers.state import OfferedNames, ParserState, ends_here
 from chat_templates.readers.tape import Reading
 
 # What other models put around calls, and these ones copy: the marker and the one that ends it.
-_BORROWED = MappingProxyType({"[TOOL_CALLS]": "", "<tool_call>": "</tool_call>"})
+_TAG = WrappedCall("<tool_call>", "</tool_call>")
+_TAG = WrappedCall("<tool_call>", "</tool_call>")
+_BORROWED = MappingProxyType({"[TOOL_CALLS]": "", _TAG.start: _TAG.end})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,10 @@ class CallArray(CallForm):
         """Calls after another model's marker."""
         space, c = yield from state.tape.next_solid()
         state.tape.give_back(c)
-        end = _BORROWED[opening]
+        if c != "[" and opening.endswith(_TAG.start):
+            yield from _TAG.read(state, opening + space)
+            return
+        end = next(end for marker, end in _BORROWED.items() if opening.endswith(marker))
         if (yield from self.read_unmarked(state, opening + space, end=end)) and end:
             yield from read_end_tag(state, end)
 
@@ -47,6 +54,10 @@ class CallArray(CallForm):
         """See `CallForm.read_unmarked`."""
         if not opening and state.answer.is_empty and (yield from _is_empty_array(state)):
             return False
+        if state.offered.names is not None:
+            in_list = yield from read_python_list(state, opening)
+            if in_list is not None:
+                return in_list
         return (yield from read_calls(state, opening, end=end, may_lack_arguments=True))
 
     def around(self, name: str) -> tuple[str, str]:

@@ -11,10 +11,13 @@ from typing import Any
 
 from chat_templates.lark.rules import LarkGrammar
 from chat_templates.readers.json_calls import read_calls
+from chat_templates.readers.python_calls import read_python_list
 from chat_templates.readers.state import OfferedNames, ParserState
 from chat_templates.readers.tape import Reading
 
 Function = Mapping[str, Any]
+
+CALL_LANGUAGES = frozenset({"", "json", "JSON", "jsonc", "json5", "tool_call", "tool_calls", "tool_code"})
 
 
 class CallForm(ABC):
@@ -52,6 +55,11 @@ class CallForm(ABC):
         """Regular expression of what begins like an opening but is known to be none by the character after it."""
         return None
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """Languages of code fences in which calls without a marker may stand; "" is a fence that names none."""
+        return CALL_LANGUAGES
+
     # --- read --------------------------------------------------------------------------------------------------------
 
     def begin(self, state: ParserState) -> Reading[None]:  # noqa: ARG002  most answers begin with plain text
@@ -71,6 +79,10 @@ class CallForm(ABC):
 
         `opening` was read before them and is content if there is no call. True if there was one.
         """
+        if state.offered.names is not None:
+            in_list = yield from read_python_list(state, opening)
+            if in_list is not None:
+                return in_list
         return (yield from read_calls(state, opening, end=end))
 
     # --- written into a grammar --------------------------------------------------------------------------------------
@@ -86,7 +98,11 @@ class CallForm(ABC):
     def call(self, grammar: LarkGrammar, function: Function) -> str:
         """The body of a rule: one call from its first character to its last."""
         start, end = self.around(function["name"])
-        return f"{grammar.literal(start)} {grammar.arguments(function)} {grammar.literal(end)}".strip()
+        return f"{grammar.literal(start)} {self.arguments(grammar, function)} {grammar.literal(end)}".strip()
+
+    def arguments(self, grammar: LarkGrammar, function: Function) -> str:
+        """The rule of one call's arguments, made once for a tool."""
+        return grammar.arguments(function)
 
     def before_text(self, grammar: LarkGrammar) -> str:
         """What stands before plain text, as part of a rule's body; "" for nothing."""
@@ -145,7 +161,8 @@ class MarkedForm(CallForm):
         for function in functions:
             before, after = self.around(function["name"])
             rest = before.removeprefix(self.start)
-            rests.append(f"{grammar.literal(rest)} {grammar.arguments(function)} {grammar.literal(after)}".strip())
+            parts = (grammar.literal(rest), self.arguments(grammar, function), grammar.literal(after))
+            rests.append(" ".join(filter(None, parts)))
         if not rests:
             return []
         rest_of_call = grammar.rule("native_rest", " | ".join(rests))

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chat_templates.forms.form import CallForm, Function
+from chat_templates.forms.form import CALL_LANGUAGES, CallForm, Function
+from chat_templates.lark.placement import to_place
 from chat_templates.lark.python import python_arguments
-from chat_templates.lark.rules import LarkGrammar
+from chat_templates.lark.rules import LarkGrammar, lark_regex
 from chat_templates.readers.json_calls import read_calls
-from chat_templates.readers.json_scanner import Scan
-from chat_templates.readers.python_arguments import PythonArguments
-from chat_templates.readers.state import MAX_HELD, MAX_NAME, OfferedNames, ParserState
+from chat_templates.readers.python_calls import PythonCalls, read_python_list
+from chat_templates.readers.state import OfferedNames, ParserState
 from chat_templates.readers.tape import Reading
 from chat_templates.schema.parameters import arguments_schema
 
@@ -36,6 +36,11 @@ class PythonCall(CallForm):
         """See `CallForm.is_unmarked`."""
         return True
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """See `CallForm.languages`: Python is the language of these calls."""
+        return CALL_LANGUAGES | {"python", "py"}
+
     # --- read --------------------------------------------------------------------------------------------------------
 
     def openings(self, offered: OfferedNames) -> tuple[str, ...]:
@@ -49,7 +54,7 @@ class PythonCall(CallForm):
         if c is None or c in "[{`<":
             state.answer.content(space)
             return
-        yield from _Calls(state, space).read_without_brackets()
+        yield from PythonCalls(state, space).read_without_brackets()
 
     def read(self, state: ParserState, opening: str) -> Reading[None]:
         """Calls after the tag."""
@@ -59,18 +64,13 @@ class PythonCall(CallForm):
 
     def read_unmarked(self, state: ParserState, opening: str, *, end: str = "") -> Reading[bool]:
         """See `CallForm.read_unmarked`: a list, a call without brackets after an opening, or JSON."""
+        in_list = yield from read_python_list(state, opening)
+        if in_list is not None:
+            return in_list
         c = yield from state.tape.next()
-        if c != "[":
-            state.tape.give_back(c)
-            if opening and c != "{":
-                return (yield from _Calls(state, opening).read_without_brackets())
-            return (yield from read_calls(state, opening, end=end))
-        space, following = yield from state.tape.next_solid()
-        state.tape.give_back(following)
-        calls = _Calls(state, f"{opening}[{space}")
-        if (yield from calls.begins()):
-            return (yield from calls.read())
-        state.tape.give_back("[" + space)
+        state.tape.give_back(c)
+        if opening and c not in ("{", "["):
+            return (yield from PythonCalls(state, opening).read_without_brackets())
         return (yield from read_calls(state, opening, end=end))
 
     # --- written into a grammar --------------------------------------------------------------------------------------
@@ -103,12 +103,13 @@ class PythonCall(CallForm):
         more = self.more(grammar, call) if parallel else ""
         bodies = []
         for function in functions:
-            head = grammar.text_up_to("[" + self.around(function["name"])[0])[0]
+            beginning = lark_regex("[" + self.around(function["name"])[0])
+            head = grammar.numbered(f"/{to_place(self.languages)}{beginning}/", options="[lazy]")
             bodies.append(f'{head} {self.arguments(grammar, function)} {more} "]"')
         return bodies
 
     def arguments(self, grammar: LarkGrammar, function: Function) -> str:
-        """The rule of a call from its first argument to its closing parenthesis, made once."""
+        """See `CallForm.arguments`: from the first one to the closing parenthesis."""
         schema = arguments_schema(function.get("parameters"))
 
         def make() -> str:
@@ -122,134 +123,3 @@ def python_call(name: str, arguments: Any) -> str:
     if not isinstance(arguments, Mapping):
         return f"{name}({arguments!r})"
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
-
-
-class _Calls:
-    """The reading of calls. `opening` is what was read before them and is content if there is no call."""
-
-    __slots__ = ("_answer", "_n_before", "_opening", "_state", "_tape")
-
-    def __init__(self, state: ParserState, opening: str) -> None:
-        self._state = state
-        self._tape = state.tape
-        self._answer = state.answer
-        self._opening = opening
-        self._n_before = state.answer.n_calls
-
-    def begins(self) -> Reading[bool]:
-        """Whether a name that may be called, or what a limit left of it, comes next. All is left on the tape."""
-        name, read = yield from self._name()
-        is_fragment = bool(read) and self._opening.rstrip().endswith("[") and self._is_fragment(read)
-        self._tape.give_back(read)
-        return name is not None or is_fragment
-
-    def read(self) -> Reading[bool]:
-        """Read the calls that begin here, up to the bracket after the last one. True if there was one."""
-        while (yield from self._call()) and (yield from self._separator()):
-            pass
-        return self._answer.n_calls > self._n_before
-
-    def read_without_brackets(self) -> Reading[bool]:
-        """The same for calls that no bracket precedes: only offered names will do."""
-        if self._state.offered.names is not None and (yield from self.begins()):
-            return (yield from self.read())
-        self._answer.content(self._opening)
-        return False
-
-    def _separator(self) -> Reading[bool]:
-        """Whether another call follows a comma."""
-        space, c = yield from self._tape.next_solid()
-        if c == "]":
-            return False
-        if c != ",":
-            self._tape.give_back(space + (c or ""))
-            return False
-        after, following = yield from self._tape.next_solid()
-        if following == "]":
-            return False
-        self._tape.give_back(following)
-        self._opening = space + c + after
-        return True
-
-    def _is_fragment(self, read: str) -> bool:
-        """Whether a limit cut the text inside the name of a call, of which nothing is told."""
-        offered = self._state.offered
-        may_be_call = self._answer.n_calls > self._n_before or offered.names is not None
-        return self._tape.is_at_end and self._tape.was_cut and may_be_call and offered.may_begin_with(read)
-
-    def _name(self) -> Reading[tuple[str | None, str]]:
-        """An offered name and its parenthesis: the name, None if it is none, and all that was read."""
-        read = ""
-        while True:
-            c = yield from self._tape.next()
-            if c == "(" and read and self._state.offered.has(read):
-                return read, read + c
-            is_part = c is not None and (c.isalnum() or c in "_.-/") and len(read) < MAX_NAME
-            if c is None or not is_part or not self._state.offered.may_begin_with(read + c):
-                self._tape.give_back(c)
-                return None, read
-            read += c
-
-    def _call(self) -> Reading[bool]:
-        """One call. False: it is content, or the text is over."""
-        name, read = yield from self._name()
-        if name is None:
-            if not self._is_fragment(read):
-                self._answer.content(self._opening)
-                self._tape.give_back(read)
-            return False
-        held = _Held(self._opening + read)
-        scanner = PythonArguments(self._state.offered.parameters.get(name, ()))
-        scanner.push("(")
-        index = self._answer.start_call(name)
-        self._answer.arguments(index, scanner.told("("))
-        scan = Scan.MORE
-        while scan is Scan.MORE:
-            text = self._tape.run(scanner.plain)
-            c = yield from self._tape.next()
-            scan = Scan.INVALID if c is None else scanner.push(c)
-            self._answer.arguments(index, text)
-            if scan is Scan.INVALID:
-                held.add(text)
-                self._tape.give_back(c)
-                self._break_off(index, held, scanner)
-                return False
-            held.add(text + (c or ""))
-            self._answer.arguments(index, scanner.told(c or ""))
-        self._answer.end_call(index)
-        return True
-
-    def _break_off(self, index: int, held: _Held, scanner: PythonArguments) -> None:
-        """The arguments stop here: at a limit the call stays as far as it was told, otherwise its text is content."""
-        if self._tape.is_at_end and (self._tape.was_cut or self._state.keeps_cut_calls):
-            self._answer.arguments(index, scanner.unfinished())
-        elif held.is_all:
-            self._answer.retract_call(index, held.text)
-        else:
-            self._answer.content(scanner.held)
-
-
-class _Held:
-    """What was read of a call, as long as it may be taken back."""
-
-    __slots__ = ("_pieces", "n")
-
-    def __init__(self, text: str) -> None:
-        self._pieces = [text]
-        self.n = len(text)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether `text` is all that was read."""
-        return self.n < MAX_HELD
-
-    @property
-    def text(self) -> str:
-        """What was read."""
-        return "".join(self._pieces)
-
-    def add(self, text: str) -> None:
-        """More was read."""
-        if self.is_all:
-            self._pieces.append(text)
-        self.n += len(text)

@@ -12,7 +12,7 @@ from chat_templates.readers.json_calls import read_arguments, read_end_tag
 from chat_templates.readers.json_scanner import Scan
 from chat_templates.readers.raw_arguments import RawArguments
 from chat_templates.readers.state import MAX_NAME, ParserState
-from chat_templates.readers.tape import Ends, Reading
+from chat_templates.readers.tape import Ends, Reading, follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,20 @@ class TaggedCall(MarkedForm):
                 return
             name += c
         bare_name = name.removesuffix(self.name_end).strip()
-        if not bare_name or not (state.passes_unknown_names or state.offered.has(bare_name)):
+        if not bare_name or not (state.offered.has(bare_name) or (yield from self._passes(state))):
             state.answer.content(opening + name)
             return
         yield from self._arguments(state, state.answer.start_call(bare_name))
+
+    def _passes(self, state: ParserState) -> Reading[bool]:
+        """Whether a call of a tool that was not offered is one: an object, or nothing, stands behind its tag."""
+        if not state.passes_unknown_names:
+            return False
+        space, c = yield from state.tape.next_solid()
+        state.tape.give_back(c)
+        is_empty = c == "<" and (yield from follows(state.tape, self.end))
+        state.tape.give_back(space)
+        return c is None or c == "{" or is_empty
 
     def _arguments(self, state: ParserState, index: int) -> Reading[None]:
         _, c = yield from state.tape.next_solid()

@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chat_templates.forms.form import MarkedForm
+from chat_templates.readers.function_tag import FUNCTION, read_function
 from chat_templates.readers.json_calls import object_head, read_calls, read_end_tag
 from chat_templates.readers.state import ParserState
-from chat_templates.readers.tape import Reading
+from chat_templates.readers.tape import Reading, follows
+
+SLIPS = "}]\"'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,26 @@ class WrappedCall(MarkedForm):
         return f"{self.start}{self.padding}{object_head(name)}", f"}}{self.padding}{self.end}"
 
     def read(self, state: ParserState, opening: str) -> Reading[None]:
-        """One object, several, or an array of them, then the end marker."""
+        """One object, several, an array of them, or a tag with the name; then the end marker.
+
+        Braces around an object, and brackets or quotes behind it that nothing opened, are a slip of the model's.
+        """
         space, c = yield from state.tape.next_solid()
-        state.tape.give_back(c)
         if c is None and state.tape.was_cut:
             return
-        if c is None or c not in "{[":
-            state.answer.content(opening + space)
+        opening += space
+        if c == "<" and (yield from follows(state.tape, FUNCTION[1:])):
+            state.tape.give_back(c)
+            is_call = yield from read_function(state, opening)
+        elif c is None or c not in "{[":
+            state.answer.content(opening)
+            state.tape.give_back(c)
             return
-        if (yield from read_calls(state, opening + space, end=self.end)):
-            yield from read_end_tag(state, self.end)
+        else:
+            while c == "{" and (yield from follows(state.tape, "{")):
+                opening += c
+                c = yield from state.tape.next()
+            state.tape.give_back(c)
+            is_call = yield from read_calls(state, opening, end=self.end)
+        if is_call:
+            yield from read_end_tag(state, self.end, slips=SLIPS)

@@ -18,6 +18,11 @@ from chat_templates.events import (
     merge,
 )
 
+MAX_INDENT = 3  # as in Markdown, where a line with four spaces before it is code
+TAB = 4
+LINE_ENDS = ("\n", "</think>")  # a thought that its family does not mark is no part of the line that answers
+MAX_TAIL = max(map(len, LINE_ENDS)) - 1
+
 
 class Answer:
     """The answer being told: collects events, decides which white space is content.
@@ -25,7 +30,17 @@ class Answer:
     White space of content is kept until more content follows, so that calls are not surrounded by blank content.
     """
 
-    __slots__ = ("_delta", "_events", "_has_content", "_pieces", "_space", "is_behind_call", "n_calls")
+    __slots__ = (
+        "_delta",
+        "_events",
+        "_has_content",
+        "_indent",
+        "_pieces",
+        "_space",
+        "_tail",
+        "is_behind_call",
+        "n_calls",
+    )
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -33,6 +48,8 @@ class Answer:
         self._pieces: list[str] = []
         self._space: list[str] = []
         self._has_content = False
+        self._indent: int | None = 0  # of the line so far; None behind its first word
+        self._tail = ""  # the last characters of content, perhaps the beginning of an end of the line
         self.n_calls = 0
         self.is_behind_call = False  # nothing but white space was told since a call ended
 
@@ -40,6 +57,11 @@ class Answer:
     def is_empty(self) -> bool:
         """Whether nothing was told so far but white space."""
         return not (self._has_content or self.n_calls)
+
+    @property
+    def is_at_line_start(self) -> bool:
+        """Whether a line of content begins here, a call has just ended, or nothing was told so far."""
+        return self._indent is not None and self._indent <= MAX_INDENT
 
     def drain(self) -> list[Event]:
         """The events since the last drain, neighbouring deltas joined."""
@@ -49,6 +71,7 @@ class Answer:
 
     def content(self, text: str) -> None:
         """Text for the reader."""
+        self._pass(text)
         if self.n_calls and not self._has_content:
             text = text.lstrip()
         solid = text.rstrip()
@@ -73,6 +96,7 @@ class Answer:
     def start_block(self) -> None:
         """Begin a block of content: one line break sets it off from the content before it."""
         self._space[:] = ["\n"] if self._has_content else []
+        self._indent, self._tail = 0, ""
 
     def reasoning(self, text: str) -> None:
         """Text the model wrote for itself."""
@@ -98,6 +122,7 @@ class Answer:
         """The call's arguments are complete."""
         self._add(ToolCallEnd(index))
         self.is_behind_call = True
+        self._indent, self._tail = 0, ""
 
     def retract_call(self, index: int, raw: str) -> None:
         """Take the latest call back: its text is content."""
@@ -107,6 +132,18 @@ class Answer:
         self._has_content = True
         self._add(ToolCallRetracted(index, "".join(self._space) + raw))
         self._space.clear()
+        self._pass(raw)
+
+    def _pass(self, text: str) -> None:
+        """Go on with the line of content by this text."""
+        text = self._tail + text
+        starts = [text.rfind(end) + len(end) for end in LINE_ENDS if end in text]
+        line = text[max(starts) :] if starts else text[len(self._tail) :]
+        if starts:
+            self._indent = 0
+        if self._indent is not None and line:
+            self._indent = None if line.strip() else self._indent + len(line.expandtabs(TAB))
+        self._tail = "" if starts and not line else text[-MAX_TAIL:]
 
     def _arguments_delta(self, text: str) -> Event:
         return ToolCallArguments(self.n_calls - 1, text)

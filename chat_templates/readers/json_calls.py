@@ -13,6 +13,8 @@ from chat_templates.readers.json_scanner import JsonScanner, Scan
 from chat_templates.readers.state import CALL_KEYS, ParserState, json_as_content
 from chat_templates.readers.tape import Reading
 
+MAX_SLIPS = 16  # characters, with the white space between them
+
 
 def object_head(name: str, arguments_key: str = CALL_KEYS[0]) -> str:
     """The beginning of a call's object, up to its arguments, as `json.dumps` prints it."""
@@ -88,9 +90,15 @@ def _separator(state: ParserState, *, in_array: bool) -> Reading[tuple[str, str 
     return "", None
 
 
-def read_end_tag(state: ParserState, end: str) -> Reading[None]:
-    """Read an end tag if one comes; a missing one does not unmake a complete call."""
-    space, c = yield from state.tape.next_solid()
+def read_end_tag(state: ParserState, end: str, *, slips: str = "") -> Reading[None]:
+    """Read an end tag if one comes; a missing one does not unmake a complete call.
+
+    Characters of `slips` before the tag, a few at most, are read with it.
+    """
+    read, c = yield from state.tape.next_solid()
+    while c is not None and c in slips and len(read) < MAX_SLIPS:
+        space, following = yield from state.tape.next_solid()
+        read, c = read + c + space, following
     seen = ""
     while c is not None and end.startswith(seen + c):
         seen += c
@@ -98,4 +106,4 @@ def read_end_tag(state: ParserState, end: str) -> Reading[None]:
             return
         c = yield from state.tape.next()
     if not (c is None and state.tape.was_cut):
-        state.tape.give_back(space + seen + (c or ""))
+        state.tape.give_back(read + seen + (c or ""))

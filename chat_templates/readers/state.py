@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from chat_templates.readers.answer import Answer
 from chat_templates.readers.json_scanner import JsonScanner
 from chat_templates.readers.python_scanner import Scanner
 from chat_templates.readers.tape import Reading, Tape, follows
+from chat_templates.schema.types import types_of
 
 CALL_KEYS = ("arguments", "parameters")
 FENCE = "```"
@@ -24,12 +26,14 @@ class OfferedNames:
     """The tools that a call may name; None when they are not known, and then any name will do.
 
     `code_name` is the pseudo-tool whose calls are raw code, where it is offered. `parameters` lists a tool's parameters
-    in declared order, for calls that give arguments by position.
+    in declared order, for calls that give arguments by position; `schemas` are those of its arguments, for calls that
+    give arguments as texts.
     """
 
     names: frozenset[str] | None
     code_name: str | None = None
     parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a call of this name is a call."""
@@ -38,6 +42,12 @@ class OfferedNames:
     def may_begin_with(self, prefix: str) -> bool:
         """Whether some offered name begins so."""
         return self.names is None or any(name.startswith(prefix) for name in self.names)
+
+    def types(self, name: str, parameter: str) -> frozenset[str] | None:
+        """Of which types an argument may be; None where nothing is known. See `types_of`."""
+        schema = self.schemas.get(name, {})
+        properties = schema.get("properties")
+        return types_of(properties.get(parameter), schema) if isinstance(properties, Mapping) else None
 
 
 @dataclass(slots=True)

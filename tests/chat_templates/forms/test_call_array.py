@@ -100,5 +100,5 @@ def test_a_name_that_a_limit_cut_is_not_told_after_its_marker(family_id):
 
 
 def test_text_around_calls_is_content():
-    message = parse_output("xlam-2-qwen", f"Sure: [{F1}] ok", TOOLS)
-    assert message.content == "Sure:  ok"
+    message = parse_output("xlam-2-qwen", f"Sure:\n[{F1}] ok", TOOLS)
+    assert message.content == "Sure:\n ok"

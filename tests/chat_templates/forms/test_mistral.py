@@ -52,7 +52,7 @@ def test_text_after_the_marker_that_is_no_call_is_content(family_id, text):
 
 @FAMILIES
 def test_text_around_an_array_is_content(family_id):
-    text = '[TOOL_CALLS] Sure: [{"name": "now", "arguments": {}}] done'
+    text = '[TOOL_CALLS] Sure:\n[{"name": "now", "arguments": {}}] done'
     message = read(family_id, text)
     assert message.tool_calls == [ToolCall("now", "{}")]
     assert message.content.split() == ["Sure:", "done"]

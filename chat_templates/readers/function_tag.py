@@ -1,0 +1,237 @@
+r"""The body of a call behind a tag with its name: `<function=NAME>`, then JSON or tags of parameters.
+
+Knows the tags and JSON Schema's types; no marker of a family. Arguments are told as JSON. A value that is a text by its
+schema is told as it comes; any other when it is complete, since only then its type is known.
+Sources: the chat templates of Qwen3-Coder and Qwen3.5; Qwen's own parser, whose conversion of values this is where the
+schema names a type.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from chat_templates.readers.json_calls import read_end_tag
+from chat_templates.readers.json_scanner import Scan
+from chat_templates.readers.python_scanner import PythonScanner, escaped
+from chat_templates.readers.state import MAX_HELD, MAX_NAME, ParserState
+from chat_templates.readers.tape import Ends, Reading, follows, read_until
+from chat_templates.schema.types import type_of
+
+FUNCTION = "<function"
+END = "</function>"
+PARAMETER = "<parameter="
+PARAMETER_END = "</parameter>"
+
+
+def read_function(state: ParserState, opening: str) -> Reading[bool]:
+    """A call from `<function=NAME>` on. True: it was one. False: what was read is told as content, after `opening`.
+
+    `<function>NAME</function>` before bare arguments is read as well.
+    """
+    held = _Held(opening)
+    name = yield from _name(state, held)
+    if name is None:
+        if not (state.tape.is_at_end and state.tape.was_cut):
+            state.answer.content(held.text)
+        return False
+    space, c = yield from state.tape.next_solid()
+    state.tape.give_back(c)
+    held.add(space)
+    if c is None and state.tape.was_cut:
+        state.answer.start_call(name)
+        return True
+    is_object = c == "{"
+    if not (is_object or (yield from follows(state.tape, PARAMETER)) or (yield from follows(state.tape, END))):
+        state.answer.content(held.text)
+        return False
+    call = _Call(state, name, state.answer.start_call(name), held)
+    return (yield from (call.read_object() if is_object else call.read()))
+
+
+def _name(state: ParserState, held: _Held) -> Reading[str | None]:
+    """The offered name in the tag that comes next, or behind it; None if there is none."""
+    for letter in FUNCTION:
+        if (yield from state.tape.next()) != letter:
+            raise AssertionError("the reader is asked where a tag begins")
+    held.add(FUNCTION)
+    sign = yield from state.tape.next()
+    held.add(sign or "")
+    if sign is None or sign not in "=>":
+        return None
+    end = ">" if sign == "=" else END
+    name = ""
+    while not name.endswith(end):
+        c = yield from state.tape.next()
+        if c is None or c in "\n{" or len(name) > MAX_NAME:
+            state.tape.give_back(c)
+            return None
+        name += c
+        held.add(c)
+    bare = name.removesuffix(end).strip().strip("\"'")
+    return bare if bare and state.offered.has(bare) else None
+
+
+@dataclass(slots=True)
+class _Held:
+    """What was read of what may yet be no call, as long as it is not too much."""
+
+    text: str
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing was left out."""
+        return len(self.text) < MAX_HELD
+
+    def add(self, text: str) -> None:
+        """More was read."""
+        if self.is_all:
+            self.text += text
+
+
+@dataclass(slots=True)
+class _Call:
+    """The reading of parameters in tags."""
+
+    state: ParserState
+    name: str
+    index: int
+    held: _Held
+    names: list[str] = field(default_factory=list)
+
+    def read(self) -> Reading[bool]:
+        """Parameters up to the end of the function, or to where something else stands."""
+        tape, answer = self.state.tape, self.state.answer
+        answer.arguments(self.index, "{")
+        while True:
+            space, c = yield from tape.next_solid()
+            tape.give_back(c)
+            if (yield from follows(tape, PARAMETER)):
+                self.held.add(space)
+                if not (yield from self._parameter()):
+                    return self._broken_off()
+                continue
+            is_over = tape.is_at_end
+            if (yield from follows(tape, END)):
+                yield from read_end_tag(self.state, END)
+            elif is_over:
+                return self._broken_off()
+            else:
+                tape.give_back(space)
+            answer.arguments(self.index, "}")
+            answer.end_call(self.index)
+            return True
+
+    def read_object(self) -> Reading[bool]:
+        """Arguments as one JSON object, and the end of the function."""
+        scanner, scan = self.state.scanner(), Scan.MORE
+        while scan is Scan.MORE:
+            run = self.state.tape.run(scanner.plain)
+            self.held.add(run)
+            self._tell(run)
+            c = yield from self.state.tape.next()
+            if c is None:
+                return self._broken_off()
+            scan = scanner.push(c)
+            if scan is Scan.INVALID:
+                self.state.tape.give_back(c)
+                return self._broken_off()
+            self.held.add(c)
+            self._tell(scanner.told(c))
+        self.state.answer.end_call(self.index)
+        yield from read_end_tag(self.state, END)
+        return True
+
+    def _broken_off(self) -> bool:
+        """The arguments stop here: at a limit the call stays as far as it was told, otherwise its text is content."""
+        is_kept = self.state.tape.is_at_end and (self.state.tape.was_cut or self.state.keeps_cut_calls)
+        if is_kept or not self.held.is_all:
+            return True
+        self.state.answer.retract_call(self.index, self.held.text)
+        return False
+
+    def _parameter(self) -> Reading[bool]:
+        """One parameter; False if the text ended in it."""
+        tape = self.state.tape
+        key = yield from self._key()
+        if key is None:
+            return False
+        types = self.state.offered.types(self.name, key)
+        separator = ", " if self.names else ""
+        self.names.append(key)
+        self._tell(f"{separator}{json.dumps(key, ensure_ascii=False)}: ")
+        c = yield from tape.next()
+        if c == "\n":
+            self.held.add(c)
+        else:
+            tape.give_back(c)
+        if types == frozenset({"string"}):
+            self._tell('"')
+            space, end = yield from read_until(tape, Ends((PARAMETER_END,)), self._tell_text)
+            if end is None:
+                return False
+            self._tell_text(space.removesuffix("\n"))
+            self._tell('"')
+        else:
+            pieces: list[str] = []
+            space, end = yield from read_until(tape, Ends((PARAMETER_END,)), pieces.append)
+            if end is None:
+                self.held.add("".join(pieces) + space)
+                return False
+            text = "".join(pieces) + space.removesuffix("\n")
+            self.held.add(text)
+            self._tell(as_json(text, types))
+        self.held.add(PARAMETER_END)
+        return True
+
+    def _key(self) -> Reading[str | None]:
+        key = ""
+        while not key.endswith(">"):
+            c = yield from self.state.tape.next()
+            if c is None:
+                return None
+            key += c
+            self.held.add(c)
+        return key.removeprefix(PARAMETER).removesuffix(">").strip()
+
+    def _tell(self, text: str) -> None:
+        self.state.answer.arguments(self.index, text)
+
+    def _tell_text(self, text: str) -> None:
+        self.held.add(text)
+        self._tell(escaped(text))
+
+
+_PYTHON = {"True": "true", "False": "false", "None": "null"}
+
+
+def as_json(text: str, types: frozenset[str] | None) -> str:
+    """A parameter's text as JSON of one of these types, or as a string where it is none; None: any list or object."""
+    solid = text.strip()
+    for literal in (_PYTHON.get(solid, solid), _python_as_json(solid)):
+        try:
+            kind = type_of(json.loads(literal, parse_constant=_refuse_constant))
+        except (ValueError, RecursionError):
+            continue
+        if kind in (types or ("array", "object")) and kind != "string":
+            return literal
+    return f'"{escaped(text)}"'
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _python_as_json(text: str) -> str:
+    """A Python list or dict as JSON; "" if it is none."""
+    if text[:1] not in ("[", "{"):
+        return ""
+    scanner, told = PythonScanner(), []
+    for i, c in enumerate(text):
+        scan = scanner.push(c)
+        if scan is Scan.INVALID:
+            return ""
+        told.append(scanner.told(c))
+        if scan is Scan.DONE:
+            return "".join(told) if i == len(text) - 1 else ""
+    return ""
