@@ -70,6 +70,8 @@ FAMILIES: Mapping[str, str] = {
     "functionary-v2": "chat_templates.functionary_v2.family:V2",
     "qwen2.5": "chat_templates.qwen25.family:QWEN25",
     "qwen3": "chat_templates.qwen3.family:QWEN3",
+    "qwen3-coder": "chat_templates.qwen3_coder.family:QWEN3_CODER",
+    "qwen3.5": "chat_templates.qwen35.family:QWEN35",
     "hermes-2-pro": "chat_templates.hermes.family:HERMES_2_PRO",
     "arch-function": "chat_templates.arch_function.family:ARCH_FUNCTION",
     "arch-agent": "chat_templates.qwen25.family:ARCH_AGENT",

@@ -47,7 +47,8 @@ class Family:
     are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
     text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
     `needs_description`: the template fails on a tool without one. `without_thinking` are the template's variables that
-    keep the model from thinking, empty where there is no such switch. `call_id_size` is how many letters and digits the
+    keep the model from thinking, empty where there is no such switch. `opens_thought`: unless they are set, prompts end
+    inside of a thought, and answers begin there. `call_id_size` is how many letters and digits the
     format wants of a call's id, None where any id will do. `renderer` runs the template; a template that
     comes from a file needs one that holds it within limits.
     """
@@ -71,6 +72,7 @@ class Family:
     evidence: str = ""
     needs_description: bool = False
     without_thinking: Mapping[str, Any] = field(default_factory=dict)
+    opens_thought: bool = False
     call_id_size: int | None = None
     renderer: Renderer = field(default=render_template, repr=False, compare=False)
 
@@ -153,6 +155,11 @@ class Family:
         prompt = guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
         return replace(prompt, moved=moved)
 
+    def begins_in_thought(self, template_kwargs: Mapping[str, Any]) -> bool:
+        """Whether an answer to a prompt with these variables begins inside of a thought that the prompt opened."""
+        off = self.without_thinking
+        return self.opens_thought and not (off and all(template_kwargs.get(name) == off[name] for name in off))
+
     def prepare_tools(self, tools: Sequence[Tool] | None) -> PreparedTools | None:
         """The tools as the template reads them, for `render` and `prompt`: who asks often prepares them once.
 
@@ -160,18 +167,23 @@ class Family:
         """
         return prepare_tools(tools, needs_description=self.needs_description)
 
-    def parser(self, tools: Sequence[Tool] | None = None) -> OutputParser:
-        """A fresh parser for one answer. `tools` None means unknown: names are then not checked."""
-        return self.parsers(tools)()
+    def parser(self, tools: Sequence[Tool] | None = None, *, in_thought: bool = False) -> OutputParser:
+        """A fresh parser for one answer. `tools` None means unknown: names are then not checked.
 
-    def parsers(self, tools: Sequence[Tool] | None) -> Callable[[], OutputParser]:
+        `in_thought`: the answer begins inside of a thought; see `begins_in_thought`.
+        """
+        return self.parsers(tools, in_thought=in_thought)()
+
+    def parsers(self, tools: Sequence[Tool] | None, *, in_thought: bool = False) -> Callable[[], OutputParser]:
         """What makes a fresh parser for each answer with these tools; see `parser`."""
         if tools is None:
-            return partial(OutputParser, self.output, OfferedNames(None, self.output.code_name))
+            return partial(OutputParser, self.output, OfferedNames(None, self.output.code_name), in_thought=in_thought)
         offered = OfferedNames(tool_names(tools), self.output.code_name, parameter_order(tools), parameters_of(tools))
         if has_code_interpreter(tools):
-            return partial(OutputParser, self.output, replace(offered, names=tool_names(tools) | {"python"}))
-        return partial(OutputParser, replace(self.output, code_marker=None), replace(offered, code_name=None))
+            named = replace(offered, names=tool_names(tools) | {"python"})
+            return partial(OutputParser, self.output, named, in_thought=in_thought)
+        output = replace(self.output, code_marker=None)
+        return partial(OutputParser, output, replace(offered, code_name=None), in_thought=in_thought)
 
     def call_beginnings(self, tools: Sequence[Tool]) -> tuple[str, ...]:
         """How an answer begins that is a call: in the family's own form, or as a small model's near miss."""
@@ -190,11 +202,13 @@ class Family:
         *,
         response_schema: Mapping[str, Any] | None = None,
         special_tokens: Collection[str] | None = None,
+        in_thought: bool = False,
     ) -> str | None:
         """An llguidance Lark grammar for the answer, or None when anything may be written.
 
         `special_tokens` are the markers that the model's vocabulary really holds as single tokens (default: the
-        family's own). `response_schema` constrains the text of an answer that is not a call.
+        family's own). `response_schema` constrains the text of an answer that is not a call. `in_thought`: the answer
+        begins inside of a thought.
         """
         return build_grammar(
             self.output,
@@ -204,6 +218,7 @@ class Family:
             response_schema=response_schema,
             special_tokens=self.special_tokens if special_tokens is None else special_tokens,
             allows_code=has_code_interpreter(tools or ()),
+            in_thought=in_thought,
         )
 
     def further_call(self, tools: Sequence[Tool], special_tokens: Collection[str] | None = None) -> str:

@@ -44,14 +44,16 @@ def build_grammar(
     response_schema: Mapping[str, Any] | None,
     special_tokens: Collection[str],
     allows_code: bool = False,
+    in_thought: bool = False,
 ) -> str | None:
     """The grammar of an answer, or None when every text is allowed.
 
     `functions` are bare function objects. A named `tool_choice` allows one call of that tool; "none" and an empty tools
-    list allow no call. Nothing is compiled here: a schema that cannot be enforced shows when the grammar is compiled.
+    list allow no call. `in_thought`: the answer begins inside of a thought. Nothing is compiled here: a schema that
+    cannot be enforced shows when the grammar is compiled.
     """
     grammar = LarkGrammar(special_tokens)
-    thought = _thought(grammar, output)
+    thought = _rest_of_thought(grammar, output) if in_thought else _thought(grammar, output)
     if tool_choice == "none" or not (functions or allows_code):
         if response_schema is None:
             return None
@@ -103,6 +105,13 @@ def _thought(grammar: LarkGrammar, output: OutputFormat) -> str:
         return ""
     begin, end = output.reasoning
     return grammar.rule("thought", rf"({begin} TEXT {end} /\n{{0,2}}/)?")
+
+
+def _rest_of_thought(grammar: LarkGrammar, output: OutputFormat) -> str:
+    """The thought in which an answer begins, up to its end."""
+    assert output.reasoning is not None
+    ends = " | ".join(grammar.text_up_to(output.reasoning[1]))
+    return grammar.rule("thought", rf"({ends}) /\n{{0,2}}/")
 
 
 @dataclass(frozen=True, slots=True)

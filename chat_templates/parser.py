@@ -30,9 +30,12 @@ MAX_RUN = 4  # backticks of a fence that are told apart: three and more
 
 
 class OutputParser:
-    """Reads one answer. `feed` as text arrives, then `finish` once; each returns the events completed by it."""
+    """Reads one answer. `feed` as text arrives, then `finish` once; each returns the events completed by it.
 
-    def __init__(self, output: OutputFormat, offered: OfferedNames) -> None:
+    With `in_thought` the answer begins inside of a thought, whose opening is in the prompt.
+    """
+
+    def __init__(self, output: OutputFormat, offered: OfferedNames, *, in_thought: bool = False) -> None:
         self._format = output
         self._state = ParserState(
             offered, output.stop, output.passes_unknown_names, output.keeps_cut_calls, output.scanner
@@ -50,6 +53,7 @@ class OutputParser:
         self._thought_ends = Ends(filter(None, (thought_end, *self._openings)))
         self._thought_end = Ends(filter(None, (thought_end,)))
         self._no_end_before = 0
+        self._in_thought = in_thought
         self._machine = self._read()
         next(self._machine)
 
@@ -75,6 +79,8 @@ class OutputParser:
     # --- the text loop -----------------------------------------------------------------------------------------------
 
     def _read(self) -> Reading[None]:
+        if self._in_thought and self._format.reasoning:
+            yield from self._reasoning(self._format.reasoning[1])
         yield from self._format.call.begin(self._state)
         while (marker := (yield from self._content_until_marker())) is not None:
             yield from self._dispatch(marker)

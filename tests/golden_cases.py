@@ -12,6 +12,7 @@ SHARED = {
     "mistral": ("mistral-nemo", "mistral-small-3.2"),
     "llama-3-json": ("llama-3.1", "llama-3.2"),
     "granite-4": ("granite-4.0", "granite-4.1"),
+    "qwen-tags": ("qwen3-coder", "qwen3.5"),
     "lfm2": ("lfm2", "lfm2.5", "lfm2.5-thinking"),
     "xlam-2": ("xlam-2-qwen", "xlam-2-llama"),
 }

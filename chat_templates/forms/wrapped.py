@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chat_templates.forms.form import MarkedForm
-from chat_templates.readers.function_tag import FUNCTION, read_function
+from chat_templates.readers.function_tag import FUNCTION, is_cut_tag, read_function
 from chat_templates.readers.json_calls import object_head, read_calls, read_end_tag
 from chat_templates.readers.state import ParserState
 from chat_templates.readers.tape import Reading, follows
@@ -47,8 +47,9 @@ class WrappedCall(MarkedForm):
             state.tape.give_back(c)
             is_call = yield from read_function(state, opening)
         elif c is None or c not in "{[":
-            state.answer.content(opening)
             state.tape.give_back(c)
+            if not (c == "<" and (yield from is_cut_tag(state))):
+                state.answer.content(opening)
             return
         else:
             while c == "{" and (yield from follows(state.tape, "{")):

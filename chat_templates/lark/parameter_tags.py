@@ -1,9 +1,9 @@
 r"""Arguments as tags of parameters, as Lark rules: `<parameter=city>\nRome\n</parameter>\n`, in declared order.
 
 Knows JSON Schema and Lark's syntax; no tool. A text stands as it is, up to the line with the end tag; a choice of texts
-is a choice of literals; everything else is JSON. Texts with a pattern, a format or a length, and values that may be a
-text or something else, are free text here: they are checked when the call is complete. Law: `read_function` reads all
-that these rules allow, as arguments of the types that the schema names.
+is a choice of literals; everything else is JSON. Texts with a pattern, a format or a great length, and values that may
+be a text or something else, are free text here: they are checked when the call is complete. Law: `read_function` reads
+all that these rules allow, as arguments of the types that the schema names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from chat_templates.schema.references import references, resolve
 from chat_templates.schema.types import types_of
 
 _DEFINITIONS = ("$defs", "definitions")
+_MAX_COUNTED = 256  # characters: longer texts are free here
 _END = "\n</parameter>\n"
 _WORDS = {"boolean": ("True", "False"), "null": ("None",)}  # as templates print them into history
 
@@ -57,7 +58,7 @@ def _value(schema: Any, root: Mapping[str, Any], grammar: LarkGrammar) -> str:
         return _text(grammar)
     if "string" in types:
         texts = _choice(schema, root)
-        return f"({' | '.join(map(quoted, texts))}) {quoted(_END)}" if texts else _text(grammar)
+        return f"({' | '.join(map(quoted, texts))}) {quoted(_END)}" if texts else _text(grammar, _length(schema, types))
     definitions = {key: root[key] for key in _DEFINITIONS if key in root} if any(references(schema)) else {}
     json = grammar.json(one_line({**definitions, **schema}))
     words = [quoted(word) for kind in sorted(types & _WORDS.keys()) for word in _WORDS[kind]]
@@ -84,10 +85,16 @@ def _stands(text: str) -> bool:
     return "</parameter>" not in text
 
 
-def _text(grammar: LarkGrammar) -> str:
-    return grammar.once("text up to the end tag", lambda: _text_rule(grammar))
+def _length(schema: Mapping[str, Any], types: frozenset[str]) -> str:
+    """How many characters a text has, as a repetition: any number, unless the schema names a small one."""
+    least, most = schema.get("minLength", 0), schema.get("maxLength")
+    is_small = isinstance(least, int) and isinstance(most, int) and least <= most <= _MAX_COUNTED
+    return f"{{{least},{most}}}" if is_small and types == frozenset({"string"}) else "*"
 
 
-def _text_rule(grammar: LarkGrammar) -> str:
-    text = grammar.numbered(r"/(.|\n)*\n<\/parameter>/", options="[lazy]")
-    return grammar.numbered(f'{text} "\\n"')
+def _text(grammar: LarkGrammar, length: str = "*") -> str:
+    def make() -> str:
+        text = grammar.numbered(rf"/(.|\n){length}\n<\/parameter>/", options="[lazy]")
+        return grammar.numbered(f'{text} "\\n"')
+
+    return grammar.once(f"text of {length} up to the end tag", make)

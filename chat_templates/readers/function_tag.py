@@ -49,6 +49,17 @@ def read_function(state: ParserState, opening: str) -> Reading[bool]:
     return (yield from (call.read_object() if is_object else call.read()))
 
 
+def is_cut_tag(state: ParserState) -> Reading[bool]:
+    """Whether a limit ended the text inside of what would have been a tag with a name; it is read then."""
+    seen = ""
+    while FUNCTION.startswith(seen) and (c := (yield from state.tape.next())) is not None:
+        seen += c
+    is_cut = state.tape.is_at_end and state.tape.was_cut and FUNCTION.startswith(seen)
+    if not is_cut:
+        state.tape.give_back(seen)
+    return is_cut
+
+
 def _name(state: ParserState, held: _Held) -> Reading[str | None]:
     """The offered name in the tag that comes next, or behind it; None if there is none."""
     for letter in FUNCTION:

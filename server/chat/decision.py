@@ -26,10 +26,23 @@ class DecisionTokens:
         self._reopens = frozenset(self._ids.get((thought_end or "").encode(), ()))
         self._beginning_with = functools.lru_cache(REMEMBERED)(self._find)
 
-    def decision(self, beginnings: tuple[str, ...], offset: float, commitment: Constraint | None = None) -> Decision:
+    def decision(
+        self,
+        beginnings: tuple[str, ...],
+        offset: float,
+        commitment: Constraint | None = None,
+        *,
+        in_thought: bool = False,
+    ) -> Decision:
         """`offset` for every token with which one of the texts may begin: those whose bytes a text starts with."""
-        tokens = self._beginning_with(beginnings)
-        return Decision(tokens, offset, passes=self._blank, reopens=self._reopens, commitment=commitment)
+        return Decision(
+            self._beginning_with(beginnings),
+            offset,
+            passes=self._blank,
+            reopens=self._reopens,
+            is_open=not in_thought,
+            commitment=commitment,
+        )
 
     def _find(self, beginnings: tuple[str, ...]) -> tuple[int, ...]:
         tokens: set[int] = set()

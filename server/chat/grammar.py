@@ -14,7 +14,12 @@ from server.chat.schemas.enforced import EnforcedSchemas
 
 
 def write_grammar(
-    request: ChatRequest, family: Family, schemas: EnforcedSchemas, *, special_tokens: Collection[str] | None = None
+    request: ChatRequest,
+    family: Family,
+    schemas: EnforcedSchemas,
+    *,
+    special_tokens: Collection[str] | None = None,
+    in_thought: bool = False,
 ) -> str | None:
     """The grammar of a request's answer, None if anything may be written; see `Family.grammar`."""
     return family.grammar(
@@ -23,6 +28,7 @@ def write_grammar(
         request.parallel_tool_calls,
         response_schema=schemas.response_schema,
         special_tokens=special_tokens,
+        in_thought=in_thought,
     )
 
 

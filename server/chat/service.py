@@ -225,7 +225,8 @@ class ChatService:
         if not ((bias or _is_recorded(request)) and tools and request.tool_choice == "auto"):
             return None
         commitment = self._tool_sets.commitment(request, tool_set) if bias > 0 else None
-        return self._decision_tokens.decision(self._family.call_beginnings(tools), bias, commitment)
+        beginnings = self._family.call_beginnings(tools)
+        return self._decision_tokens.decision(beginnings, bias, commitment, in_thought=tool_set.in_thought)
 
 
 def _n_others(request: ChatRequest) -> int | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from chat_templates import Family
 from server.chat.grammar import callable_tools, write_grammar
-from server.chat.render import shown_tools
+from server.chat.render import shown_tools, template_variables
 from server.chat.schemas.enforced import EnforcedSchemas, check_size, enforce_request
 from server.chat.schemas.fault import without_faults
 from server.engine.sampling.constraint import Constraint, GrammarError
@@ -39,7 +39,8 @@ MAX_SETS = 64
 class ToolSet:
     """`key` tells it from others. `shown` are the tools as the family's template reads them, None if it shows none.
 
-    `constraint` is to be forked by who uses it; None lets the model write anything. `parser` makes a fresh one.
+    `constraint` is to be forked by who uses it; None lets the model write anything. `parser` makes a fresh one, and
+    `resumed_parser` one for an answer whose thought is over; `in_thought`: answers begin inside of one.
     """
 
     key: str
@@ -47,6 +48,8 @@ class ToolSet:
     schemas: EnforcedSchemas
     constraint: Constraint | None
     parser: Callable[[], OutputParser]
+    resumed_parser: Callable[[], OutputParser]
+    in_thought: bool = False
 
 
 class ToolSets:
@@ -69,7 +72,7 @@ class ToolSets:
 
     def of(self, request: ChatRequest) -> ToolSet:
         """The request's tool set. Raises `RequestError` for tools and schemas that cannot be used."""
-        key = _key(request)
+        key = _key(request, in_thought=self._begins_in_thought(request))
         with self._lock:
             known = self._sets.get(key)
             if known is not None:
@@ -116,8 +119,12 @@ class ToolSets:
             request.tools, request.tool_choice, request.response_format, request.strict_tools, request.input_formats
         )
         constraint, schemas = self._constraint(request, schemas)
-        tools = callable_tools(request)
-        return ToolSet(key, shown, schemas, constraint, self._family.parsers(tools))
+        tools, in_thought = callable_tools(request), self._begins_in_thought(request)
+        parsers = (self._family.parsers(tools, in_thought=in_thought), self._family.parsers(tools))
+        return ToolSet(key, shown, schemas, constraint, *parsers, in_thought=in_thought)
+
+    def _begins_in_thought(self, request: ChatRequest) -> bool:
+        return self._family.begins_in_thought(template_variables(request, self._family))
 
     def _constraint(self, request: ChatRequest, schemas: EnforcedSchemas) -> tuple[Constraint | None, EnforcedSchemas]:
         """The constraint of an answer, and the schemas as it enforces them: fewer than given if some do not compile."""
@@ -133,17 +140,24 @@ class ToolSets:
             ) from error
 
     def _compile(self, request: ChatRequest, schemas: EnforcedSchemas) -> Constraint | None:
-        grammar = write_grammar(request, self._family, schemas, special_tokens=self._special_tokens)
+        grammar = write_grammar(
+            request,
+            self._family,
+            schemas,
+            special_tokens=self._special_tokens,
+            in_thought=self._begins_in_thought(request),
+        )
         return None if grammar is None else self._compile_grammar(grammar)
 
 
-def _key(request: ChatRequest) -> str:
+def _key(request: ChatRequest, *, in_thought: bool) -> str:
     choice, allowed = request.tool_choice, request.allowed_tools
     parts: list[Any] = [
         list(request.tools),
         choice if isinstance(choice, str) else dict(choice),
         None if allowed is None else sorted(allowed),
         request.parallel_tool_calls,
+        in_thought,
         request.response_format,
         sorted(request.strict_tools),
         [(name, form.syntax, form.definition) for name, form in request.input_formats.items()],

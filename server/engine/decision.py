@@ -24,7 +24,8 @@ class Decision:
     """A bias on the first token that is not blank. An `offset` of 0 only tells where the decision is open.
 
     `offset` is added to the logits of `tokens` at the beginning of the answer, after tokens of `passes` (white space)
-    for as long as only they came, and again after one of `reopens` (the end of a thought).
+    for as long as only they came, and again after one of `reopens` (the end of a thought). Where `is_open` is False the
+    answer begins inside of a thought: the decision comes after it.
 
     With a `commitment`, choosing one of `tokens` there commits: the answer goes on under that constraint, and the token
     itself is chosen again under it. It follows the tokens before the decision if it allows them, else it begins here.
@@ -34,6 +35,7 @@ class Decision:
     offset: float
     passes: frozenset[int] = frozenset()
     reopens: frozenset[int] = frozenset()
+    is_open: bool = True
     commitment: Constraint | None = None
 
 
@@ -44,7 +46,7 @@ class OpenDecision:
 
     def __init__(self, decision: Decision | None) -> None:
         self._decision = decision
-        self._is_open = decision is not None
+        self._is_open = decision is not None and decision.is_open
         self._ids = np.array(() if decision is None else decision.tokens, dtype=np.intp)
 
     @property

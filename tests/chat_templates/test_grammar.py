@@ -182,7 +182,9 @@ def native_turn(family, n_calls):
     """An assistant's turn with calls as the family's template prints it, cut out of the prompt."""
     call = {"id": "call00001", "type": "function", "function": {"name": "time.now-v2", "arguments": "{}"}}
     history = [{"role": "user", "content": "?"}, {"role": "assistant", "content": None, "tool_calls": [call] * n_calls}]
-    before = family.render(history[:1], TOOLS, add_generation_prompt=True)
+    # Where the prompt opens a thought, the answer of a history without thoughts begins behind it.
+    closed = family.without_thinking if family.opens_thought else {}
+    before = family.render(history[:1], TOOLS, add_generation_prompt=True, template_kwargs=closed)
     turn = family.render(history, TOOLS, add_generation_prompt=False).removeprefix(before.rstrip("\n")).strip("\n")
     return turn.removesuffix(next(s for s in (*family.output.stop, "") if turn.endswith(s)))
 
@@ -220,6 +222,16 @@ def test_a_model_with_tokens_for_reasoning_may_reason_before_it_calls(choice, co
     assert accepts(compile_for("qwen3", choice), vocabulary, thought + call)
     assert accepts(compile_for("qwen3", choice), vocabulary, call)
     assert accepts(compile_for("qwen3", choice), vocabulary, thought + "It is late.") == (choice == "auto")
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_an_answer_that_begins_in_a_thought_ends_it_before_it_calls(choice, compile_for, vocabulary):
+    call = native_turn(get_family("qwen3.5"), 1)
+    constraint = compile_for("qwen3.5", choice, in_thought=True)
+    assert accepts(constraint.fork(), vocabulary, "The user wants {the time}.\n</think>\n\n" + call)
+    assert accepts(constraint.fork(), vocabulary, "</think>" + call)
+    assert accepts(constraint.fork(), vocabulary, "Well.</think>\n\nIt is late.") == (choice == "auto")
+    assert not accepts(constraint.fork(), vocabulary, call)
 
 
 def test_a_marker_that_is_no_token_is_forced_as_text(compiler):

@@ -250,3 +250,20 @@ def test_a_fence_that_something_follows_or_precedes_is_content(behind):
 def test_white_space_between_a_call_and_the_first_words_is_no_content():
     text = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>\n\nI look.'
     assert parse_output("qwen2.5", text, tools_named("f")).content == "I look."
+
+
+def test_an_answer_that_begins_in_a_thought_is_reasoning_up_to_its_end():
+    text = (
+        "I look.\n</think>\n\n" + '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+    )
+    for at in range(len(text)):
+        parser = get_family("qwen3.5").parser(TOOLS, in_thought=True)
+        message = fold([*parser.feed(text[:at]), *parser.feed(text[at:]), *parser.finish()])
+        assert (message.reasoning, message.content, message.tool_calls) == ("I look.", None, [CALL])
+
+
+def test_a_family_begins_in_a_thought_unless_it_is_asked_not_to_think():
+    family = get_family("qwen3.5")
+    assert family.begins_in_thought({})
+    assert not family.begins_in_thought({"enable_thinking": False})
+    assert not get_family("qwen3").begins_in_thought({})

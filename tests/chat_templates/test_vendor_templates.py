@@ -28,6 +28,8 @@ TEMPLATES = {
     "NousResearch-Hermes-3-Llama-3.1-8B-tool_use": "hermes-2-pro",
     "Qwen-Qwen2.5-7B-Instruct": "qwen2.5",
     "Qwen-Qwen3-0.6B": "qwen3",
+    "Qwen3-Coder": "qwen3-coder",
+    "Qwen3.5-4B": "qwen3.5",
     "meta-llama-Llama-3.1-8B-Instruct": "llama-3.1",
     "meta-llama-Llama-3.3-70B-Instruct": "llama-3.1",
     "meta-llama-Llama-3.2-3B-Instruct": "llama-3.2",

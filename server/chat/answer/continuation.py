@@ -276,7 +276,7 @@ class Continuation:
         return last.name
 
     def _next(self, resumed: GenerationRequest, guard: Guard | None, text: str) -> _Plan:
-        return _Plan(resumed, self._tool_set.parser(), guard, text)
+        return _Plan(resumed, self._tool_set.resumed_parser(), guard, text)
 
     def _submitted(self, plan: _Plan | None) -> Next | None:
         if plan is None:
@@ -319,7 +319,11 @@ class Continuation:
     def _spoken(self, said: Said) -> str:
         """The answer's text of what was said besides calls."""
         reasoning = self._shared.family.output.reasoning
-        thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if reasoning and said.reasoning else ""
+        if reasoning is None:
+            return said.content
+        if self._tool_set.in_thought:
+            return f"{said.reasoning}{reasoning[1]}\n\n{said.content}"
+        thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if said.reasoning else ""
         return thought + said.content
 
     def _resumed(self, begun: GenerationRequest, text: str, constraint: Constraint | None) -> GenerationRequest:

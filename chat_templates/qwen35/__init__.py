@@ -1,0 +1,1 @@
+"""Qwen3.5: calls as tags, and thoughts that the prompt opens."""

@@ -1,0 +1,1 @@
+"""Qwen3-Coder: calls as tags, a tag for each argument."""
