@@ -90,6 +90,7 @@ FAMILIES: Mapping[str, str] = {
     "lfm2.5-thinking": "chat_templates.lfm2.family:LFM25_THINKING",
     "granite-4.0": "chat_templates.granite4.family:GRANITE_40",
     "granite-4.1": "chat_templates.granite4.family:GRANITE_41",
+    "gemma-4": "chat_templates.gemma4.family:GEMMA_4",
     "generic": "chat_templates.generic.family:GENERIC",
     "generic-list": "chat_templates.generic.family:GENERIC_LIST",
     "generic-tagged": "chat_templates.generic.family:GENERIC_TAGGED",

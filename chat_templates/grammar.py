@@ -101,9 +101,11 @@ def _thought(grammar: LarkGrammar, output: OutputFormat) -> str:
 
     Free text never contains special tokens, so without this such a model could not think under any grammar.
     """
-    if output.reasoning is None or not grammar.special_tokens.issuperset(output.reasoning):
+    if output.reasoning is None:
         return ""
-    begin, end = output.reasoning
+    if not all(any(token in marker for token in grammar.special_tokens) for marker in output.reasoning):
+        return ""
+    begin, end = map(grammar.literal, output.reasoning)
     return grammar.rule("thought", rf"({begin} TEXT {end} /\n{{0,2}}/)?")
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from chat_templates.readers.held import Held
 from chat_templates.readers.json_calls import read_end_tag
 from chat_templates.readers.json_scanner import Scan
 from chat_templates.readers.python_scanner import PythonScanner, escaped
-from chat_templates.readers.state import MAX_HELD, MAX_NAME, ParserState
+from chat_templates.readers.state import MAX_NAME, ParserState
 from chat_templates.readers.tape import Ends, Reading, follows, read_until
 from chat_templates.schema.types import type_of
 
@@ -29,7 +30,7 @@ def read_function(state: ParserState, opening: str) -> Reading[bool]:
 
     `<function>NAME</function>` before bare arguments is read as well.
     """
-    held = _Held(opening)
+    held = Held(opening)
     name = yield from _name(state, held)
     if name is None:
         if not (state.tape.is_at_end and state.tape.was_cut):
@@ -60,7 +61,7 @@ def is_cut_tag(state: ParserState) -> Reading[bool]:
     return is_cut
 
 
-def _name(state: ParserState, held: _Held) -> Reading[str | None]:
+def _name(state: ParserState, held: Held) -> Reading[str | None]:
     """The offered name in the tag that comes next, or behind it; None if there is none."""
     for letter in FUNCTION:
         if (yield from state.tape.next()) != letter:
@@ -84,30 +85,13 @@ def _name(state: ParserState, held: _Held) -> Reading[str | None]:
 
 
 @dataclass(slots=True)
-class _Held:
-    """What was read of what may yet be no call, as long as it is not too much."""
-
-    text: str
-
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing was left out."""
-        return len(self.text) < MAX_HELD
-
-    def add(self, text: str) -> None:
-        """More was read."""
-        if self.is_all:
-            self.text += text
-
-
-@dataclass(slots=True)
 class _Call:
     """The reading of parameters in tags."""
 
     state: ParserState
     name: str
     index: int
-    held: _Held
+    held: Held
     names: list[str] = field(default_factory=list)
 
     def read(self) -> Reading[bool]:

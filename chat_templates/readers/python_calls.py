@@ -6,9 +6,10 @@ nothing.
 
 from __future__ import annotations
 
+from chat_templates.readers.held import Held
 from chat_templates.readers.json_scanner import Scan
 from chat_templates.readers.python_arguments import PythonArguments
-from chat_templates.readers.state import MAX_HELD, MAX_NAME, ParserState
+from chat_templates.readers.state import MAX_NAME, ParserState
 from chat_templates.readers.tape import Reading
 
 
@@ -101,7 +102,7 @@ class PythonCalls:
                 self._answer.content(self._opening)
                 self._tape.give_back(read)
             return False
-        held = _Held(self._opening + read)
+        held = Held(self._opening + read)
         scanner = PythonArguments(self._state.offered.parameters.get(name, ()))
         scanner.push("(")
         index = self._answer.start_call(name)
@@ -122,7 +123,7 @@ class PythonCalls:
         self._answer.end_call(index)
         return True
 
-    def _break_off(self, index: int, held: _Held, scanner: PythonArguments) -> None:
+    def _break_off(self, index: int, held: Held, scanner: PythonArguments) -> None:
         """The arguments stop here: at a limit the call stays as far as it was told, otherwise its text is content."""
         if self._tape.is_at_end and (self._tape.was_cut or self._state.keeps_cut_calls):
             self._answer.arguments(index, scanner.unfinished())
@@ -130,29 +131,3 @@ class PythonCalls:
             self._answer.retract_call(index, held.text)
         else:
             self._answer.content(scanner.held)
-
-
-class _Held:
-    """What was read of a call, as long as it may be taken back."""
-
-    __slots__ = ("_pieces", "n")
-
-    def __init__(self, text: str) -> None:
-        self._pieces = [text]
-        self.n = len(text)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether `text` is all that was read."""
-        return self.n < MAX_HELD
-
-    @property
-    def text(self) -> str:
-        """What was read."""
-        return "".join(self._pieces)
-
-    def add(self, text: str) -> None:
-        """More was read."""
-        if self.is_all:
-            self._pieces.append(text)
-        self.n += len(text)

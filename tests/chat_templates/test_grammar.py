@@ -185,6 +185,7 @@ def native_turn(family, n_calls):
     # Where the prompt opens a thought, the answer of a history without thoughts begins behind it.
     closed = family.without_thinking if family.opens_thought else {}
     before = family.render(history[:1], TOOLS, add_generation_prompt=True, template_kwargs=closed)
+    before = before.removesuffix("".join(family.output.reasoning or ()))  # an empty thought is not in history
     turn = family.render(history, TOOLS, add_generation_prompt=False).removeprefix(before.rstrip("\n")).strip("\n")
     return turn.removesuffix(next(s for s in (*family.output.stop, "") if turn.endswith(s)))
 

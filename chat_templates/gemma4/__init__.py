@@ -1,0 +1,1 @@
+"""Gemma 4: calls with texts between quotes that are one token."""
