@@ -141,6 +141,46 @@ async def test_a_call_bias_means_nothing_where_there_is_no_choice(answer):
         )
 
 
+@pytest.fixture
+async def thinking_service():
+    vocabulary = ByteVocabulary()
+    engine = AsyncEngine(FakeRunner(n_ctx=4096, n_batch=512, n_vocab=len(vocabulary.pieces)), vocabulary)
+    yield ChatService(engine, get_family("qwen3.5"))
+    engine.close()
+
+
+async def test_an_answer_begins_in_the_thought_that_its_prompt_opened(thinking_service):
+    service = thinking_service
+
+    async def ask(**fields):
+        request = ChatRequest(MESSAGES, TOOLS, max_tokens=60, tool_choice="required", **fields)
+        return await fold(await service.open(request))
+
+    thinking = await ask()
+    assert thinking.reasoning
+    assert thinking.content is None
+    assert not thinking.tool_calls
+    at_once = await ask(thinks=False)
+    assert at_once.reasoning is None
+    assert [call.name for call in at_once.tool_calls]
+
+    def prepared(**fields):
+        generation, tool_set, _ = service._prepare(ChatRequest(MESSAGES, TOOLS, call_bias=2.0, **fields))
+        return generation.decision.is_open, tool_set.in_thought
+
+    assert prepared() == (False, True)
+    assert prepared(thinks=False) == (True, False)
+
+
+async def test_what_goes_on_after_a_thought_that_the_prompt_opened_closes_it(thinking_service):
+    service = thinking_service
+    request = ChatRequest(MESSAGES, TOOLS)
+    generation, tool_set, _ = service._prepare(request)
+    continuation = service._continuations.of(request, generation, tool_set)
+    assert continuation._spoken(Said(content="", reasoning="I look.\n")) == "I look.\n</think>\n\n"
+    assert continuation._spoken(Said()) == "</think>\n\n"
+
+
 async def test_thinking_is_switched_off_where_a_template_can(engine):
     def n_prompt(**fields):
         generation, *_ = ChatService(engine, get_family(fields.pop("family")))._prepare(ChatRequest(MESSAGES, **fields))
