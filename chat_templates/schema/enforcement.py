@@ -1,8 +1,9 @@
 """Which schemas a grammar enforces, and why not the others.
 
 Knows JSON Schema in draft 2020-12 and what llguidance's `%json` does with each keyword (its json/schema.rs); compiles
-nothing. Laws: whatever fits an enforced schema fits the given one; keywords are rewritten only where nothing changes in
-what is accepted, but for what `narrowing` leaves out; what cannot be enforced is found with its place, never dropped.
+nothing. Laws: whatever fits an enforced schema fits the given one, as long as nothing is at fault in it; keywords are
+rewritten only where nothing changes in what is accepted, but for what `narrowing` leaves out; a keyword that cannot be
+enforced is left out at its place, so that more is accepted there, and is told with that place.
 
 Not constraints, and therefore not enforced: annotations, keywords that nobody defines (`x-…`), and formats that are
 not in FORMATS, which draft 2020-12 treats as annotations. Formats in FORMATS are enforced by their shape: a grammar
@@ -49,14 +50,18 @@ class Unenforceable:
 class Enforcement:
     """How one schema is enforced.
 
-    `given` is the schema in draft 2020-12, to validate against. `enforced` is the schema for the grammar: equivalent to
-    `given` if `faults` is empty, else any object. A malformed schema cannot be validated against either.
+    `given` is the schema in draft 2020-12, to validate against, without what is malformed in it. `enforced` is the
+    schema for the grammar: equivalent to `given` if `faults` is empty, else the same without the keywords at fault.
     """
 
     given: Mapping[str, Any]
     enforced: Mapping[str, Any]
     faults: tuple[Unenforceable, ...] = ()
-    is_malformed: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing of the schema is enforced, and any object will do."""
+        return bool(self.faults) and self.enforced == ANY_OBJECT
 
 
 def enforce_arguments(parameters: Mapping[str, Any] | None) -> Enforcement:
@@ -82,10 +87,9 @@ def enforce(schema: Mapping[str, Any]) -> Enforcement:
     narrowed = with_discriminators(given)
     rewriting = _Rewriting(narrowed)
     enforced = rewriting.schema(narrowed, "")
-    rewriting.check_references(enforced)
-    if rewriting.faults:
-        return Enforcement(given, ANY_OBJECT, tuple(rewriting.faults), rewriting.is_malformed)
-    return Enforcement(given, enforced)
+    if not isinstance(enforced, Mapping) or not rewriting.keeps_references(enforced):
+        enforced = ANY_OBJECT
+    return Enforcement(well_formed(given) if rewriting.faults else given, enforced, tuple(rewriting.faults))
 
 
 def degraded(given: Mapping[str, Any], fault: Unenforceable) -> Enforcement:
@@ -100,35 +104,33 @@ class _Rewriting:
         self._root = root
         self._combines_multiples = _combines_multiples(root)
         self.faults: list[Unenforceable] = []
-        self.is_malformed = False
 
     def schema(self, schema: Any, path: str) -> Any:
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, Mapping):
-            self.is_malformed = True
             self._fault(path, "schema", "a schema is an object or a boolean")
-            return schema
+            return True
         out = {}
         for key, value in schema.items():
             if key in ANNOTATIONS or key not in CONSTRAINTS:
                 continue
-            if reason := misshapen(key, value):
-                self.is_malformed = True
+            if not _holds_schemas(key, value) and (reason := misshapen(key, value)):
                 self._fault(path, key, reason)
-                return schema
+                continue
             out[key] = int(value) if key in COUNTS else value
         self._rewrite(out, path)
         return self._below(out, path)
 
-    def check_references(self, enforced: Any) -> None:
-        """References lead to what was kept."""
+    def keeps_references(self, enforced: Any) -> bool:
+        """Whether every reference leads to what was kept."""
         for reference in references(enforced):
             try:
                 resolve(enforced, reference)
             except LookupError as error:
                 self._fault("", "$ref", str(error))
-                return
+                return False
+        return True
 
     def _below(self, out: dict[str, Any], path: str) -> dict[str, Any]:
         for key in SUBSCHEMA_MAPS:
@@ -155,8 +157,25 @@ class _Rewriting:
         self._check_properties(out, path)
         for key, reason in _NEVER.items():
             if key in out and not (key == "propertyNames" and _listed_names(out)):
-                self._fault(path, key, reason)
-                del out[key]
+                self._free(out, path, key, reason)
+        self._check_reference(out, path)
+
+    def _free(self, out: dict[str, Any], path: str, keyword: str, reason: str) -> None:
+        """Leave a keyword out, and with it what holds only beside it."""
+        self._fault(path, keyword, reason)
+        del out[keyword]
+        if keyword == "if":
+            out.pop("then", None)
+            out.pop("else", None)
+        if keyword in _TELL_NAMES and "properties" in out:
+            out.setdefault("additionalProperties", True)  # it may need names that the others do not list
+
+    def _check_reference(self, out: dict[str, Any], path: str) -> None:
+        if "$ref" in out:
+            try:
+                resolve(self._root, out["$ref"])
+            except LookupError as error:
+                self._free(out, path, "$ref", str(error))
 
     def _rewrite_unevaluated(self, out: dict[str, Any]) -> None:
         """Beside no other applicator, "unevaluated" is what the plain keyword leaves over."""
@@ -178,51 +197,64 @@ class _Rewriting:
             out.update(renamed)
         else:
             self._fault(path, "oneOf", "its alternatives are not known to exclude one another")
-            del out["oneOf"]
+            options = out.pop("oneOf")
+            if "anyOf" not in out:
+                out["anyOf"] = options
+            elif "properties" in out:
+                out.setdefault("additionalProperties", True)
 
     def _rewrite_strings(self, out: dict[str, Any], path: str) -> None:
         if "pattern" in out:
-            out["pattern"] = self._pattern(out["pattern"], path, "pattern")
+            pattern = self._pattern(out.pop("pattern"), path, "pattern")
+            if pattern is not None:
+                out["pattern"] = pattern
         if "format" in out and out["format"] not in FORMATS:
             del out["format"]
 
     def _rewrite_patterns(self, out: dict[str, Any], path: str) -> None:
         if "patternProperties" in out:
-            by_pattern = out["patternProperties"].items()
-            out["patternProperties"] = {self._pattern(p, path, "patternProperties"): part for p, part in by_pattern}
+            by_pattern = [
+                (self._pattern(pattern, path, "patternProperties"), part)
+                for pattern, part in out["patternProperties"].items()
+            ]
+            out["patternProperties"] = {pattern: part for pattern, part in by_pattern if pattern is not None}
+            if len(out["patternProperties"]) < len(by_pattern):
+                out["additionalProperties"] = True  # names that the pattern would have let through
 
-    def _pattern(self, pattern: str, path: str, keyword: str) -> str:
+    def _pattern(self, pattern: str, path: str, keyword: str) -> str | None:
+        """The pattern for the grammar, None if it cannot hold it."""
         try:
             return portable(pattern)
         except PatternLimitError as error:
             raise SchemaLimitError(path, str(error)) from error
         except PatternError as error:
             self._fault(path, keyword, str(error))
-            return pattern
+            return None
 
     def _check_values(self, out: dict[str, Any], path: str) -> None:
-        for key, value in out.items():
+        for key, value in list(out.items()):
             if (reason := value_fault(key, value)) and not is_clipped(key, out):
-                self._fault(path, key, reason)
+                self._free(out, path, key, reason)
         step = out.get("multipleOf")
         if step is not None and self._combines_multiples and (step > MAX_COMBINED_STEP or step != int(step)):
             reason = f"where schemas are combined, only whole numbers up to {MAX_COMBINED_STEP} are"
-            self._fault(path, "multipleOf", reason)
+            self._free(out, path, "multipleOf", reason)
 
     def _check_properties(self, out: dict[str, Any], path: str) -> None:
         """The grammar keeps listed names unique, and no others: of two that are needed, both could be one."""
         n_listed = len(set(out.get("required", ())))
         if out.get("minProperties", 0) - n_listed > 1:
-            self._fault(path, "minProperties", "names that are not listed may repeat, so they cannot be counted")
+            self._free(out, path, "minProperties", "names that are not listed may repeat, so they cannot be counted")
         n_properties = len(out.get("properties", ()))
         for key in ("minProperties", "maxProperties"):
             if key in out and n_properties > MAX_COUNTED_PROPERTIES:
-                self._fault(path, key, f"only up to {MAX_COUNTED_PROPERTIES} properties are counted")
+                self._free(out, path, key, f"only up to {MAX_COUNTED_PROPERTIES} properties are counted")
 
     def _fault(self, path: str, keyword: str, reason: str) -> None:
         self.faults.append(Unenforceable(path, keyword, reason))
 
 
+_TELL_NAMES = frozenset({"if", "dependentSchemas", "$ref", "$dynamicRef", "$recursiveRef"})
 _NEVER = {
     "not": "a grammar cannot forbid what another allows",
     "if": "a grammar cannot choose by what a value fits",
@@ -236,6 +268,34 @@ _NEVER = {
     "$dynamicRef": "only $ref is followed",
     "$recursiveRef": "only $ref is followed",
 }
+
+
+def well_formed(schema: Any) -> Any:
+    """A schema without malformed keywords: to validate against."""
+    if not isinstance(schema, Mapping):
+        return schema if isinstance(schema, bool) else True
+    out = {
+        key: value
+        for key, value in schema.items()
+        if key not in CONSTRAINTS or _holds_schemas(key, value) or not misshapen(key, value)
+    }
+    for key in SUBSCHEMA_MAPS:
+        if key in out:
+            out[key] = {name: well_formed(part) for name, part in out[key].items()}
+    for key in SUBSCHEMA_LISTS:
+        if key in out:
+            out[key] = [well_formed(part) for part in out[key]]
+    for key in SUBSCHEMAS:
+        if key in out:
+            out[key] = well_formed(out[key])
+    return out
+
+
+def _holds_schemas(keyword: str, value: Any) -> bool:
+    """Whether a keyword's value has the shape of several schemas, whatever each of them is."""
+    if keyword in SUBSCHEMA_MAPS:
+        return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+    return keyword in SUBSCHEMA_LISTS and isinstance(value, list) and bool(value)
 
 
 def _drop_without_effect(out: dict[str, Any]) -> None:

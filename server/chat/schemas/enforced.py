@@ -199,6 +199,7 @@ def _refuse_strict(schema: EnforcedSchema) -> EnforcedSchema:
 
 
 def _degradation(schema: EnforcedSchema, fault: Unenforceable) -> str:
-    held_to = "the answer is any JSON object" if schema.tool is None else "its arguments are any JSON object"
-    after = "" if schema.enforcement.is_malformed else ", validated after"
-    return f"{fault.keyword!r} cannot be enforced: {fault.reason}. {held_to[0].upper()}{held_to[1:]}{after}."
+    what = "The answer" if schema.tool is None else "Its arguments"
+    are = "is" if schema.tool is None else "are"
+    held_to = f"{what} {are} any JSON object" if schema.enforcement.is_free else "The rest of the schema is enforced"
+    return f"{fault.keyword!r} cannot be enforced: {fault.reason}. {held_to}; the whole is validated after."

@@ -76,8 +76,6 @@ class Unenforced:
 
 def _warnings(part: _Part) -> list[SchemaWarning]:
     text = "".join(part.pieces)
-    if part.schema.enforcement.is_malformed:
-        return [_unchecked(part, "the schema is malformed")]
     try:
         found = [(each.path, each.message) for each in violations(part.schema.enforcement.given, text)]
     except ValidationLimitError as error:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat_templates.schema.dialect import in_2020_12
-from chat_templates.schema.enforcement import ANY_OBJECT, enforce, enforce_arguments
+from chat_templates.schema.enforcement import enforce, enforce_arguments
 from chat_templates.schema.limits import MAX_DEPTH, MAX_PROPERTIES, SchemaLimitError
 from chat_templates.schema.parameters import arguments_schema, one_line
 from chat_templates.schema.pattern import PatternError, PatternLimitError, portable
@@ -56,8 +56,8 @@ def accepts(compiler, parameters, value):
         ({"pattern": "^(?=a)"}, ".properties.v", "pattern"),
         ({"pattern": r"(a)\1"}, ".properties.v", "pattern"),
         ({"patternProperties": {r"\bx": {}}}, ".properties.v", "patternProperties"),
-        ({"$ref": "https://example.com/x"}, "", "$ref"),
-        ({"$ref": "#/$defs/missing"}, "", "$ref"),
+        ({"$ref": "https://example.com/x"}, ".properties.v", "$ref"),
+        ({"$ref": "#/$defs/missing"}, ".properties.v", "$ref"),
         ({"$dynamicRef": "#x"}, ".properties.v", "$dynamicRef"),
         ({"type": "money"}, ".properties.v", "type"),
         ({"required": True}, ".properties.v", "required"),
@@ -70,11 +70,39 @@ def accepts(compiler, parameters, value):
         ({"allOf": [{"multipleOf": 65537}, {"multipleOf": 65539}]}, ".properties.v.allOf[0]", "multipleOf"),
     ],
 )
-def test_what_cannot_be_enforced_is_named_and_the_whole_schema_degraded(schema, path, keyword):
-    enforcement = enforce_arguments(of(schema))
+def test_what_cannot_be_enforced_is_named_and_left_out_at_its_place(schema, path, keyword):
+    beside = {"w": {"type": "integer", "minimum": 3}}
+    enforcement = enforce_arguments({**of(schema), "properties": {"v": schema, **beside}})
     assert (enforcement.faults[0].path, enforcement.faults[0].keyword) == (path, keyword)
     assert enforcement.faults[0].reason
-    assert enforcement.enforced == ANY_OBJECT
+    assert enforcement.enforced["required"] == ["v"]
+    assert enforcement.enforced["properties"]["w"] == beside["w"]
+    jsonschema.Draft202012Validator.check_schema(enforcement.enforced)
+    jsonschema.Draft202012Validator.check_schema(enforcement.given)
+
+
+@pytest.mark.parametrize(
+    ("schema", "enforced"),
+    [
+        ({"type": "string", "pattern": "^(?=a)", "minLength": 2}, {"type": "string", "minLength": 2}),
+        ({"type": "array", "uniqueItems": True, "maxItems": 3}, {"type": "array", "maxItems": 3}),
+        ({"type": "string", "required": True}, {"type": "string"}),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, {"anyOf": [{"type": "integer"}, {"type": "number"}]}),
+        ({"type": "integer", "if": {"minimum": 3}, "then": {"maximum": 9}}, {"type": "integer"}),
+        ({"$ref": "#/nowhere", "type": "object"}, {"type": "object"}),
+        ({"type": "object", "properties": {"a": 3}}, {"type": "object", "properties": {"a": True}}),
+        (
+            {"type": "object", "properties": {"a": {}}, "dependentSchemas": {"a": {"required": ["b"]}}},
+            {"type": "object", "properties": {"a": {}}, "additionalProperties": True},
+        ),
+        (
+            {"type": "object", "patternProperties": {"^x": {}, r"\by": {}}, "additionalProperties": False},
+            {"type": "object", "patternProperties": {"^x": {}}, "additionalProperties": True},
+        ),
+    ],
+)
+def test_beside_what_is_left_out_everything_stays(schema, enforced):
+    assert enforce_arguments(of(schema)).enforced["properties"]["v"] == enforced
 
 
 @pytest.mark.parametrize(

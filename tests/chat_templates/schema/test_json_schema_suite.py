@@ -13,6 +13,7 @@ import json
 import os
 from pathlib import Path
 
+import jsonschema
 import pytest
 from byte_vocabulary import ByteVocabulary
 
@@ -109,6 +110,22 @@ def judged(compiler):
 def test_no_instance_is_accepted_that_an_enforced_schema_rejects(judged):
     wrong = [(name, group) for name, found in judged.items() for group, (_, n_wrong, _) in found.items() if n_wrong]
     assert wrong == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_where_a_keyword_is_left_out_no_valid_instance_is_forbidden(name):
+    for group in groups(name):
+        try:
+            enforcement = enforce_arguments(parameters_of(group["schema"]))
+        except SchemaLimitError:
+            continue
+        if not enforcement.faults:
+            continue
+        validator = jsonschema.Draft202012Validator(enforcement.enforced)
+        forbidden = [
+            case for case in group["tests"] if case["valid"] and not validator.is_valid({"value": case["data"]})
+        ]
+        assert forbidden == [], group["description"]
 
 
 def test_what_was_enforced_stays_enforced(judged):

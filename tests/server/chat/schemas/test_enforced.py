@@ -163,7 +163,6 @@ def test_arguments_of_a_degraded_tool_are_validated_after():
         {"not": {}, "pattern": "^(x+x+)+(?=y)$"},
         {"not": {"const": 1}, "$ref": "http://127.0.0.1:9/schema"},
         {"not": {"const": 1}, "patternProperties": {"(a+)+b": {}}},
-        {"not": {"const": 1}, "required": 3},
         {"not": {"const": 1}, "pattern": "("},
     ],
 )
@@ -173,6 +172,13 @@ def test_what_cannot_be_validated_is_said_so_in_time(schema):
     assert warnings[-1].type in {"arguments_unchecked", "arguments_invalid"}
     assert warnings[-1].message
     assert time.process_time() - started < 1.0
+
+
+def test_what_is_malformed_is_not_validated_and_the_rest_is():
+    schema = {"type": "integer", "required": True, "properties": {"w": 3}}
+    assert unenforced('{"v": 1}', bad=tool("bad", schema)) == ()
+    [warning] = unenforced('{"v": "x"}', bad=tool("bad", schema))
+    assert (warning.type, warning.path) == ("arguments_invalid", "$.v")
 
 
 def bomb():
