@@ -39,8 +39,12 @@ class SchemaLimitError(ValueError):
         self.reason = reason
 
 
+class EndlessSchemaError(SchemaLimitError):
+    """A schema that nothing finite fits, since a reference in it leads back to itself."""
+
+
 def check_limits(root: Mapping[str, Any]) -> None:
-    """Raise `SchemaLimitError` if the schema is too deep or too large, or recurses without an end."""
+    """Raise `SchemaLimitError` if the schema is too deep or too large, `EndlessSchemaError` if nothing finite fits."""
     walk = _Walk(root)
     walk.visit(root, "", 1)
     _check_ends(root, walk.targets)
@@ -129,9 +133,9 @@ def _check_ends(root: Mapping[str, Any], targets: Mapping[str, str]) -> None:
             break
     for reference, path in targets.items():
         if reference not in ending:
-            raise SchemaLimitError(path, f"the recursion of {reference!r} never ends")
+            raise EndlessSchemaError(path, f"the recursion of {reference!r} never ends")
     if not _ends({**root, "type": "object"}, ending):
-        raise SchemaLimitError("", "its recursion never ends")
+        raise EndlessSchemaError("", "its recursion never ends")
 
 
 def _ends(schema: Any, ending: set[str]) -> bool:

@@ -30,7 +30,7 @@ class CopiedArgument:
         """The warning as a JSON object."""
         message = (
             f"The model copied the optional argument {self.argument!r} of {self.tool!r} from the tool's own "
-            f"description; it was left out. Start the server with --copied-arguments allow to have it told."
+            f"declaration; it was left out. Start the server with --copied-arguments allow to have it told."
         )
         return {"type": "copied_argument", "tool": self.tool, "argument": self.argument, "message": message}
 
@@ -177,7 +177,8 @@ class CopiedArguments:
         declaration = self._declarations[tool]
 
         def is_dropped(argument: str, value: Any) -> bool:
-            is_dropped = declaration.is_copy(argument, value) and not self._is_said(value)
+            # Nobody says a schema in so many words.
+            is_dropped = declaration.is_copy(argument, value) and (isinstance(value, dict) or not self._is_said(value))
             if is_dropped:
                 self._warnings.append(CopiedArgument(tool, argument))
             return is_dropped

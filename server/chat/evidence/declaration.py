@@ -1,4 +1,4 @@
-"""What a tool's declaration offers to be copied: words of its descriptions that a small model writes as a value.
+"""What a tool's declaration offers to be copied as a value: words of its descriptions, or a schema.
 
 Knows functions, JSON values and words; no event and no conversation. The law: an argument is offered only if the schema
 allows the call without it, whatever else the call has.
@@ -6,6 +6,7 @@ allows the call without it, whatever else the call has.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -33,21 +34,29 @@ _CHOOSING_KEYWORDS = frozenset({"const", "enum", "format", "pattern"})
 
 
 class Declaration:
-    """What one function's declaration offers to be copied: its optional arguments that are texts, and its words."""
+    """What one function's declaration offers to be copied: its optional arguments that are texts, and its words.
+
+    And its optional objects: a model that knows no value for one writes the schema itself.
+    """
 
     def __init__(self, function: Mapping[str, Any]) -> None:
         self._of_tool = _description(function)
-        self._of_arguments = {name: _description(schema) for name, schema in _optional_texts(function)}
+        optional = dict(_optional(function))
+        self._of_arguments = {name: _description(schema) for name, schema in optional.items() if _is_text(schema)}
+        self._objects = {name: schema for name, schema in optional.items() if schema.get("type") == "object"}
+        self._schemas = {name: _without_space(json.dumps(schema)) for name, schema in self._objects.items()}
 
     def __bool__(self) -> bool:
-        return bool(self._of_arguments)
+        return bool(self._of_arguments or self._objects)
 
     def offers(self, argument: str) -> bool:
-        """Whether this argument is optional and a text, or a list of texts."""
-        return argument in self._of_arguments
+        """Whether this argument is optional and a text, a list of texts, or an object."""
+        return argument in self._of_arguments or argument in self._objects
 
     def may_be_copied(self, argument: str, begun: str) -> bool:
         """Whether JSON text may become a value that is a copy. What is said of a whole value, `is_copy` says."""
+        if argument in self._objects:
+            return self._schemas[argument].startswith(_without_space(begun))
         if begun.lstrip()[:1] not in ("", '"', "["):
             return False
         words = _PART.findall(_ESCAPE.sub(" ", begun))
@@ -58,7 +67,9 @@ class Declaration:
         return self._says(argument, " ".join(words))
 
     def is_copy(self, argument: str, value: Any) -> bool:
-        """Whether a value is a sentence, a path or a list that stands in the declaration, word for word."""
+        """Whether a value is a sentence, a path or a list that stands in the declaration, or the argument's schema."""
+        if argument in self._objects:
+            return bool(value == self._objects[argument])
         texts = value if isinstance(value, list) else [value]
         if not all(isinstance(text, str) for text in texts):
             return False
@@ -73,15 +84,19 @@ class Declaration:
         return words in self._of_arguments[argument] or words in self._of_tool
 
 
-def _optional_texts(function: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The optional arguments that are texts, with their schemas; none where one member may demand another."""
+def _without_space(text: str) -> str:
+    return "".join(text.split())
+
+
+def _optional(function: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The optional arguments with their schemas; none where one member may demand another."""
     parameters = function.get("parameters")
     if not isinstance(parameters, Mapping) or not parameters.keys() <= _PLAIN_KEYWORDS:
         return
     properties, required = parameters.get("properties"), parameters.get("required", [])
     if isinstance(properties, Mapping) and isinstance(required, list | tuple):
         for name, schema in properties.items():
-            if name not in required and isinstance(schema, Mapping) and _is_text(schema):
+            if name not in required and isinstance(schema, Mapping):
                 yield name, schema
 
 

@@ -19,7 +19,7 @@ from chat_templates.schema.enforcement import (
     enforce,
     enforce_arguments,
 )
-from chat_templates.schema.limits import SchemaLimitError
+from chat_templates.schema.limits import EndlessSchemaError, SchemaLimitError
 from server.chat.request import InputFormat
 from server.chat.schemas.warning import SchemaWarning
 from server.errors import RequestError
@@ -126,17 +126,26 @@ def enforce_request(
 
     `input_formats` are of custom tools by their names: what their string must match.
 
+    A tool whose schema nothing finite fits is called with any object, as long as another tool can be called.
+
     Raises `RequestError` for schemas beyond the limits, and for strict ones that cannot be enforced.
     """
-    enforced = {}
+    enforced: dict[str, EnforcedSchema] = {}
+    endless: list[RequestError] = []
     for i, tool in enumerate(tools):
         function = tool.get("function")
         if function is not None and _is_callable(function["name"], tool_choice):
             name, path = function["name"], f"tools[{i}].function.parameters"
             if name in input_formats:
                 enforced[name] = _with_format(name, function["parameters"], input_formats[name])
-            else:
+                continue
+            try:
                 enforced[name] = _enforced(name, path, name in strict_tools, function.get("parameters") or {})
+            except _EndlessError as error:
+                endless.append(error.refusal)
+                enforced[name] = error.freed
+    if endless and len(endless) == len(enforced):
+        raise endless[0]
     return EnforcedSchemas(enforced, _response(response_format))
 
 
@@ -181,9 +190,25 @@ def _response(response_format: Mapping[str, Any] | None) -> EnforcedSchema | Non
             return None
 
 
+class _EndlessError(Exception):
+    """Nothing finite fits a tool's schema: the `refusal` of the request, and the schema `freed` of itself."""
+
+    def __init__(self, refusal: RequestError, freed: EnforcedSchema) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+        self.freed = freed
+
+
 def _enforced(tool: str | None, path: str, is_strict: bool, schema: Mapping[str, Any]) -> EnforcedSchema:
     try:
         enforcement = enforce(schema) if tool is None else enforce_arguments(schema)
+    except EndlessSchemaError as error:
+        whole = EnforcedSchema(tool, path, is_strict, Enforcement(schema, {}))
+        refusal = whole.refusal(error.path, error.reason)
+        if tool is None:
+            raise refusal from error
+        fault = Unenforceable(error.path, "$ref", error.reason)
+        raise _EndlessError(refusal, _refuse_strict(replace(whole, enforcement=degraded(schema, fault)))) from error
     except SchemaLimitError as error:
         raise EnforcedSchema(tool, path, is_strict, Enforcement(schema, {})).refusal(
             error.path, error.reason

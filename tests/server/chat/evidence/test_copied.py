@@ -106,6 +106,17 @@ def test_a_list_of_one_copied_sentence_is_a_copy():
     assert told(json.dumps({"why": [WHY]}))[0] == "{}"
 
 
+def test_an_object_that_is_its_own_schema_is_a_copy():
+    free = {"type": "object", "additionalProperties": {}}
+    query = {"name": "query", "parameters": {"type": "object", "properties": {"options": free, "n": {}}}}
+    copy = json.dumps({"n": 1, "options": free})
+    assert told(copy, functions=[query], name="query")[0] == '{"n": 1}'
+    assert told(copy, functions=[query], name="query", cuts=range(1, len(copy)))[0] == '{"n": 1}'
+    for value in ({}, {"type": "object"}, {"type": "cloud", "zone": [1]}, {**free, "x": 1}):
+        call = json.dumps({"n": 1, "options": value})
+        assert told(call, functions=[query], name="query") == (call, ())
+
+
 def test_a_value_of_any_depth_is_told():
     call = '{"prefix": ' + "[" * 50_000 + "]" * 50_000 + "}"
     assert told(call, cuts=[12, 13, 5000]) == (call, ())

@@ -69,7 +69,6 @@ def test_other_values_are_no_copies(schema, value):
         {"type": ["string", "integer"]},
         {"anyOf": [{"type": "string"}, {"type": "integer"}]},
         {"type": "array"},
-        {"type": "object", "properties": {}},
         {"$ref": "#/$defs/text"},
         {},
         True,

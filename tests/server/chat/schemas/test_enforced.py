@@ -174,6 +174,25 @@ def test_what_cannot_be_validated_is_said_so_in_time(schema):
     assert time.process_time() - started < 1.0
 
 
+ENDLESS = {"$ref": "#/$defs/v", "$defs": {"v": {"$ref": "#/$defs/v"}}}
+
+
+def test_a_schema_that_nothing_finite_fits_frees_its_own_tool():
+    endless = tool("endless", {})
+    endless["function"]["parameters"] = {"type": "object", "properties": {"v": {"$ref": "#/$defs/v"}}, **ENDLESS}
+    schemas = enforce_request([GOOD, endless], "auto", None, ())
+    [warning] = schemas.warnings
+    assert (warning.type, warning.tool, warning.keyword) == ("schema_degraded", "endless", "$ref")
+    assert schemas.tools["good"].enforcement.faults == ()
+    assert schemas.tools["endless"].enforcement.is_free
+    with pytest.raises(RequestError, match="endless"):
+        enforce_request([endless], "auto", None, ())
+    with pytest.raises(RequestError, match="endless"):
+        enforce_request([GOOD, endless], {"type": "function", "function": {"name": "endless"}}, None, ())
+    with pytest.raises(RequestError, match="endless"):
+        enforce_request([GOOD, endless], "auto", None, {"endless"})
+
+
 def test_what_is_malformed_is_not_validated_and_the_rest_is():
     schema = {"type": "integer", "required": True, "properties": {"w": 3}}
     assert unenforced('{"v": 1}', bad=tool("bad", schema)) == ()
@@ -208,7 +227,6 @@ PATHOLOGICAL = {
     "minLength": tool("t", {"type": "string", "minLength": 100_000}),
     "properties": tool("t", {"type": "object", "properties": {f"p{i}": {} for i in range(5000)}}),
     "size": tool("t", {"description": "x" * MAX_SCHEMA_CHARS}),
-    "recursion": tool("t", {"$ref": "#"}),
 }
 
 
