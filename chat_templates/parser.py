@@ -14,7 +14,8 @@ are told about, not made: in the middle of a line and in code they are content l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from chat_templates.events import Event
@@ -26,6 +27,7 @@ from chat_templates.readers.tape import Ends, Reading, follows, read_until
 
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 NO_OBJECT = r"\{(?=[^\s\"'])"  # a brace in prose or code, not worth an attempt
+NOT_AT_A_PLACE = r"(?<=[^\s>`])"  # behind this no line begins, nor the code of a fence
 MAX_RUN = 4  # backticks of a fence that are told apart: three and more
 
 
@@ -44,8 +46,8 @@ class OutputParser:
         self._answer = self._state.answer
         self._openings = output.call.openings(offered)
         self._siblings = _siblings(self._openings) if offered.names else {}
-        exempt = _exempt(output)
         markers = _markers(output, offered)
+        exempt = _exempt(output, markers - {"{", "[", FENCE}, self._siblings)
         self._markers = Ends(markers | self._siblings.keys(), exempt=exempt)
         self._markers_in_code = Ends(markers - {"{", "["}, exempt=exempt)
         self._n_backticks = 0  # of the code fence around the text, 0 outside of one
@@ -237,9 +239,11 @@ def _siblings(own: tuple[str, ...]) -> dict[str, Reader]:
     return {marker: read for marker, read in SIBLINGS.items() if not is_own(marker)}
 
 
-def _exempt(output: OutputFormat) -> str:
-    """What begins like a marker and is known to be none by the character after it."""
-    return "|".join(filter(None, (NO_OBJECT, output.call.no_opening)))
+def _exempt(output: OutputFormat, own: Collection[str], siblings: Iterable[str]) -> str:
+    """What begins like a marker and is known to be none by the character before it or after it."""
+    near_misses = (each for each in ("{", "[", *siblings) if not any(marker.startswith(each) for marker in own))
+    foreign = "|".join(map(re.escape, near_misses))
+    return "|".join(filter(None, (NO_OBJECT, f"{NOT_AT_A_PLACE}(?:{foreign})", output.call.no_opening)))
 
 
 def _markers(output: OutputFormat, offered: OfferedNames) -> frozenset[str]:

@@ -20,8 +20,7 @@ from chat_templates.events import (
 
 MAX_INDENT = 3  # as in Markdown, where a line with four spaces before it is code
 TAB = 4
-LINE_ENDS = ("\n", "</think>")  # a thought that its family does not mark is no part of the line that answers
-MAX_TAIL = max(map(len, LINE_ENDS)) - 1
+THOUGHT_END = "</think>"  # a thought that its family does not mark is no part of the line that answers
 
 
 class Answer:
@@ -49,7 +48,7 @@ class Answer:
         self._space: list[str] = []
         self._has_content = False
         self._indent: int | None = 0  # of the line so far; None behind its first word
-        self._tail = ""  # the last characters of content, perhaps the beginning of an end of the line
+        self._tail = ""  # the last characters of content that may become the end of a thought
         self.n_calls = 0
         self.is_behind_call = False  # nothing but white space was told since a call ended
 
@@ -136,14 +135,21 @@ class Answer:
 
     def _pass(self, text: str) -> None:
         """Go on with the line of content by this text."""
-        text = self._tail + text
-        starts = [text.rfind(end) + len(end) for end in LINE_ENDS if end in text]
-        line = text[max(starts) :] if starts else text[len(self._tail) :]
-        if starts:
-            self._indent = 0
-        if self._indent is not None and line:
-            self._indent = None if line.strip() else self._indent + len(line.expandtabs(TAB))
-        self._tail = "" if starts and not line else text[-MAX_TAIL:]
+        start = text.rfind("\n") + 1
+        if self._tail or "<" in text:
+            start = max(start, self._after_thought(text))
+        if start:
+            self._indent, text = 0, text[start:]
+        if self._indent is not None and text:
+            self._indent = None if text.strip() else self._indent + len(text.expandtabs(TAB))
+
+    def _after_thought(self, text: str) -> int:
+        """Where in this text the line begins that follows the end of a thought, 0 if none ends."""
+        n_before, text = len(self._tail), self._tail + text
+        at = text.rfind(THOUGHT_END)
+        last = text.rfind("<")
+        self._tail = text[last:] if last >= 0 and THOUGHT_END.startswith(text[last:]) and at != last else ""
+        return at + len(THOUGHT_END) - n_before if at >= 0 else 0
 
     def _arguments_delta(self, text: str) -> Event:
         return ToolCallArguments(self.n_calls - 1, text)
