@@ -113,7 +113,7 @@ def _tool_call(call: Any, path: str, arguments_as: ArgumentsAs) -> dict[str, Any
 def _arguments(arguments: Any, arguments_as: ArgumentsAs) -> Any:
     if arguments_as is ArgumentsAs.STRING:
         if isinstance(arguments, str):
-            return arguments
+            return arguments if arguments.strip() else "{}"
         return to_json({} if arguments is None else arguments)
     if not isinstance(arguments, str):
         return {} if arguments is None else arguments
@@ -127,14 +127,17 @@ def _arguments(arguments: Any, arguments_as: ArgumentsAs) -> Any:
 
 
 def _name_tool_results(messages: list[dict[str, Any]]) -> None:
-    names: dict[str, str] = {}
+    """Name results by their calls; where two calls of a turn have one id, the first result is the first call's."""
+    names: dict[str, list[str]] = {}
     for message in messages:
-        for call in message.get("tool_calls", ()):
-            names[call["id"]] = call["function"]["name"]
-        if message["role"] == "tool" and not message.get("name"):
-            call_id = message.get("tool_call_id", "")
-            if call_id in names:
-                message["name"] = names[call_id]
+        if message.get("tool_calls"):
+            turn: dict[str, list[str]] = {}
+            for call in message["tool_calls"]:
+                turn.setdefault(call["id"], []).append(call["function"]["name"])
+            names.update(turn)
+        if message["role"] == "tool" and (known := names.get(message.get("tool_call_id", ""))):
+            name = known.pop(0) if len(known) > 1 else known[0]
+            message["name"] = message.get("name") or name
 
 
 def _order_tool_results(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

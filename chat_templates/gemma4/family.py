@@ -35,8 +35,10 @@ def with_results_in_turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]
                 f"messages[{i}] is a tool's result that follows no call: this model has no place for it.",
                 param=f"messages[{i}]",
             )
-        names = {call["id"]: call["function"]["name"] for call in turns[-1]["tool_calls"]}
-        name = names.get(message.get("tool_call_id", ""), message.get("name", "unknown"))
+        calls = [
+            call["function"]["name"] for call in turns[-1]["tool_calls"] if call["id"] == message.get("tool_call_id")
+        ]
+        name = calls[0] if len(calls) == 1 else message.get("name", "unknown")
         turns[-1]["results"].append({"name": name, "content": message["content"]})
     return turns
 
