@@ -15,7 +15,7 @@ are told about, not made: in the middle of a line and in code they are content l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 from chat_templates.events import Event
@@ -28,6 +28,7 @@ from chat_templates.readers.tape import Ends, Reading, follows, read_until
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 NO_OBJECT = r"\{(?=[^\s\"'])"  # a brace in prose or code, not worth an attempt
 NOT_AT_A_PLACE = r"(?<=[^\s>`])"  # behind this no line begins, nor the code of a fence
+_BACKTICKS, _LANGUAGE = re.compile("`+"), re.compile(r"[\w-]+")
 MAX_RUN = 4  # backticks of a fence that are told apart: three and more
 
 
@@ -181,14 +182,14 @@ class OutputParser:
     def _fence(self) -> Reading[None]:
         """A code fence around calls vanishes, and one behind the last call; around anything else it is content."""
         is_at_line_start = self._answer.is_at_line_start
-        opening = FENCE + (yield from self._run(lambda c: c == "`", MAX_HELD))
+        opening = FENCE + (yield from self._run(_BACKTICKS, MAX_HELD))
         n_backticks = min(len(opening), MAX_RUN)
         if self._n_backticks:
             self._answer.content(opening)
             if n_backticks >= self._n_backticks:
                 self._n_backticks = 0
             return
-        language = yield from self._run(lambda c: c.isalnum() or c in "_-", MAX_INFO)
+        language = yield from self._run(_LANGUAGE, MAX_INFO)
         space, c = yield from self._tape.next_solid()
         self._tape.give_back(c)
         if opening == FENCE and not language and self._answer.is_behind_call and (yield from self._is_over()):
@@ -219,15 +220,18 @@ class OutputParser:
         self._answer.content(opening)
         return False
 
-    def _run(self, belongs: Callable[[str], bool], limit: int) -> Reading[str]:
-        """The next characters that belong to what is read, no more than `limit`."""
+    def _run(self, plain: re.Pattern[str], limit: int) -> Reading[str]:
+        """The next characters that `plain` matches one by one, no more than `limit`."""
         run = ""
-        while len(run) < limit and (c := (yield from self._tape.next())) is not None:
-            if not belongs(c):
+        while len(run) < limit:
+            run += self._tape.run(plain)
+            c = yield from self._tape.next()
+            if c is None or plain.match(c) is None:
                 self._tape.give_back(c)
                 break
             run += c
-        return run
+        self._tape.give_back(run[limit:])
+        return run[:limit]
 
 
 def _siblings(own: tuple[str, ...]) -> dict[str, Reader]:

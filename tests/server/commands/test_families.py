@@ -94,7 +94,7 @@ def test_parse_reads_what_the_golden_files_read(typed, case, family):
 
 
 def test_parse_knows_the_offered_tools_and_the_cut(typed, file):
-    text = 'So: {"name": "get_weather", "arguments": {"city": "Par'
+    text = 'So:\n{"name": "get_weather", "arguments": {"city": "Par'
     arguments = ("parse", "--family", "qwen2.5", "--cut")
     answer = json.loads(typed(*arguments, "--tools", file([WEATHER]), text=text))
     assert answer["finish_reason"] == "length"
