@@ -6,6 +6,7 @@ llama3_json parser tests. The two differ in the date that the system turn prints
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,21 +19,29 @@ from chat_templates.render import ArgumentsAs
 def one_call_a_turn(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Parallel calls as turns of their own, each followed by its result: a turn of this format holds one call."""
     turns: list[dict[str, Any]] = []
-    results = {m.get("tool_call_id"): m for m in messages if m["role"] == "tool" and m.get("tool_call_id")}
     moved: set[int] = set()
-    for message in messages:
+    for i, message in enumerate(messages):
         calls = message.get("tool_calls", ())
         if len(calls) < 2:
-            if id(message) not in moved:
+            if i not in moved:
                 turns.append(message)
             continue
         for call in calls:
             turns.append({**message, "tool_calls": [call]})
-            result = results.get(call["id"])
-            if result is not None:
-                turns.append(result)
-                moved.add(id(result))
+            at = next((k for k in _results_of(messages, i, call["id"]) if k not in moved), None)
+            if at is not None:
+                turns.append(messages[at])
+                moved.add(at)
     return turns
+
+
+def _results_of(messages: list[dict[str, Any]], turn: int, call_id: str) -> Iterator[int]:
+    """Where results of a turn's call stand: before the next turn that calls, since ids may be used again there."""
+    for k in range(turn + 1, len(messages)):
+        if messages[k].get("tool_calls"):
+            return
+        if messages[k]["role"] == "tool" and messages[k].get("tool_call_id") == call_id:
+            yield k
 
 
 LLAMA_31 = Family(

@@ -17,7 +17,6 @@ TOOLS = [
 ]
 CALLERS = pytest.mark.parametrize("family_id", [f for f in FAMILIES if f not in ("minitron", "xlam-1-fc")])
 NEEDS_A_USER = ("llama-3.1", "llama-3.2", "mistral-nemo", "mistral-small-3.2", "qwen3.5")
-ONE_CALL_A_TURN = ("llama-3.1", "llama-3.2")
 
 
 def call(name, arguments="{}", call_id="call00001"):
@@ -60,8 +59,6 @@ def test_no_arguments_in_history_are_an_empty_object(family_id, arguments):
 
 @CALLERS
 def test_two_calls_with_one_id_have_their_results_in_order(family_id):
-    if family_id in ONE_CALL_A_TURN:
-        return  # a turn of theirs holds one call: two are refused by name
     family = get_family(family_id)
     one_id = conversation(call("alpha_tool"), call("beta_tool"), results=[result("first result"), result("second one")])
     prompt = family.render(one_id, TOOLS)
@@ -73,3 +70,19 @@ def test_two_calls_with_one_id_have_their_results_in_order(family_id):
         results=[result("first result"), result("second one", "call00002")],
     )
     assert prompt.replace("call00002", "call00001") == family.render(two_ids, TOOLS).replace("call00002", "call00001")
+
+
+@CALLERS
+def test_ids_that_are_used_again_in_a_later_turn_have_their_own_results(family_id):
+    turns = [
+        [call("alpha_tool"), call("beta_tool", call_id="call00002")],
+        [call("beta_tool"), call("alpha_tool", call_id="call00002")],
+    ]
+    messages = [{"role": "user", "content": "What?"}]
+    for i, calls in enumerate(turns):
+        messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+        messages += [result(f"result {i}a"), result(f"result {i}b", "call00002")]
+        messages += [{"role": "assistant", "content": "Done."}, {"role": "user", "content": "And?"}]
+    prompt = get_family(family_id).render(messages, TOOLS)
+    places = [prompt.index(f"result {i}{letter}") for i in (0, 1) for letter in "ab"]
+    assert places == sorted(places)
