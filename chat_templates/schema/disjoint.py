@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from chat_templates.schema.references import resolve
+from chat_templates.schema.types import type_of
 
 # Comparisons spent on one list of alternatives: a hundred with a discriminator take some ten thousand.
 _MAX_COMPARISONS = 50_000
@@ -90,18 +91,8 @@ def _types(schema: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _type_of(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case int() | float():
-            return "number"
-        case list():
-            return "array"
-    return "object"
+    kind = type_of(value)
+    return "number" if kind == "integer" else kind
 
 
 def _values(schema: Mapping[str, Any]) -> list[Any] | None:

@@ -32,12 +32,16 @@ RESPONSE_PATH = "response_format.json_schema.schema"
 
 @dataclass(frozen=True, slots=True)
 class EnforcedSchema:
-    """One schema of a request. `tool` is None for the response format; `path` leads to it in the request."""
+    """One schema of a request. `tool` is None for the response format; `path` leads to it in the request.
+
+    `is_endless`: nothing finite fits it, so it is freed as a whole.
+    """
 
     tool: str | None
     path: str
     is_strict: bool
     enforcement: Enforcement
+    is_endless: bool = False
 
     @property
     def warnings(self) -> tuple[SchemaWarning, ...]:
@@ -131,21 +135,18 @@ def enforce_request(
     Raises `RequestError` for schemas beyond the limits, and for strict ones that cannot be enforced.
     """
     enforced: dict[str, EnforcedSchema] = {}
-    endless: list[RequestError] = []
     for i, tool in enumerate(tools):
         function = tool.get("function")
         if function is not None and _is_callable(function["name"], tool_choice):
             name, path = function["name"], f"tools[{i}].function.parameters"
             if name in input_formats:
                 enforced[name] = _with_format(name, function["parameters"], input_formats[name])
-                continue
-            try:
+            else:
                 enforced[name] = _enforced(name, path, name in strict_tools, function.get("parameters") or {})
-            except _EndlessError as error:
-                endless.append(error.refusal)
-                enforced[name] = error.freed
-    if endless and len(endless) == len(enforced):
-        raise endless[0]
+    if enforced and all(schema.is_endless for schema in enforced.values()):
+        first = next(iter(enforced.values()))
+        fault = first.enforcement.faults[0]
+        raise first.refusal(fault.path, fault.reason)
     return EnforcedSchemas(enforced, _response(response_format))
 
 
@@ -190,25 +191,15 @@ def _response(response_format: Mapping[str, Any] | None) -> EnforcedSchema | Non
             return None
 
 
-class _EndlessError(Exception):
-    """Nothing finite fits a tool's schema: the `refusal` of the request, and the schema `freed` of itself."""
-
-    def __init__(self, refusal: RequestError, freed: EnforcedSchema) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
-        self.freed = freed
-
-
 def _enforced(tool: str | None, path: str, is_strict: bool, schema: Mapping[str, Any]) -> EnforcedSchema:
     try:
         enforcement = enforce(schema) if tool is None else enforce_arguments(schema)
     except EndlessSchemaError as error:
-        whole = EnforcedSchema(tool, path, is_strict, Enforcement(schema, {}))
-        refusal = whole.refusal(error.path, error.reason)
-        if tool is None:
-            raise refusal from error
         fault = Unenforceable(error.path, "$ref", error.reason)
-        raise _EndlessError(refusal, _refuse_strict(replace(whole, enforcement=degraded(schema, fault)))) from error
+        freed = EnforcedSchema(tool, path, is_strict, degraded(schema, fault), is_endless=True)
+        if tool is None:
+            raise freed.refusal(error.path, error.reason) from error
+        return _refuse_strict(freed)
     except SchemaLimitError as error:
         raise EnforcedSchema(tool, path, is_strict, Enforcement(schema, {})).refusal(
             error.path, error.reason
