@@ -7,6 +7,7 @@ from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.parameter_tags import ParameterTagsCall
 from chat_templates.qwen3.family import with_thoughts_apart
+from chat_templates.qwen3_coder.family import called
 from chat_templates.render import ArgumentsAs
 
 QWEN35 = Family(
@@ -24,6 +25,7 @@ QWEN35 = Family(
     markers=("<|im_start|>", "<function=example_function_name>", "enable_thinking", "last_query_index"),
     eos_token="<|im_end|>",  # noqa: S106  a token of the vocabulary
     special_tokens=frozenset({"<tool_call>", "</tool_call>", "<think>", "</think>"}),
+    variables={"called": called},
     without_thinking={"enable_thinking": False},
     opens_thought=True,
     example_model="unsloth/Qwen3.5-0.8B-GGUF",
