@@ -9,7 +9,7 @@ schema names a type.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chat_templates.readers.held import Held
 from chat_templates.readers.json_calls import read_end_tag
@@ -23,6 +23,7 @@ FUNCTION = "<function"
 END = "</function>"
 PARAMETER = "<parameter="
 PARAMETER_END = "</parameter>"
+NEWLINE = "\n"  # stands before and after a value, and is none of it
 
 
 def read_function(state: ParserState, opening: str) -> Reading[bool]:
@@ -92,7 +93,7 @@ class _Call:
     name: str
     index: int
     held: Held
-    names: list[str] = field(default_factory=list)
+    n_told: int = 0
 
     def read(self) -> Reading[bool]:
         """Parameters up to the end of the function, or to where something else stands."""
@@ -152,38 +153,37 @@ class _Call:
         if key is None:
             return False
         types = self.state.offered.types(self.name, key)
-        separator = ", " if self.names else ""
-        self.names.append(key)
+        separator = ", " if self.n_told else ""
+        self.n_told += 1
         self._tell(f"{separator}{json.dumps(key, ensure_ascii=False)}: ")
         c = yield from tape.next()
-        if c == "\n":
+        if c == NEWLINE:
             self.held.add(c)
         else:
             tape.give_back(c)
         if types == frozenset({"string"}):
             self._tell('"')
             space, end = yield from read_until(tape, Ends((PARAMETER_END,)), self._tell_text)
+            self.held.add(space + (end or ""))
             if end is None:
                 return False
-            self._tell_text(space.removesuffix("\n"))
-            self._tell('"')
+            self._tell(f'{escaped(space.removesuffix(NEWLINE))}"')
         else:
             pieces: list[str] = []
             space, end = yield from read_until(tape, Ends((PARAMETER_END,)), pieces.append)
+            text = "".join(pieces)
+            self.held.add(text + space + (end or ""))
             if end is None:
-                self.held.add("".join(pieces) + space)
                 return False
-            text = "".join(pieces) + space.removesuffix("\n")
-            self.held.add(text)
-            self._tell(as_json(text, types))
-        self.held.add(PARAMETER_END)
+            self._tell(as_json(text + space.removesuffix(NEWLINE), types))
         return True
 
     def _key(self) -> Reading[str | None]:
         key = ""
         while not key.endswith(">"):
             c = yield from self.state.tape.next()
-            if c is None:
+            if c is None or len(key) > len(PARAMETER) + MAX_NAME:
+                self.state.tape.give_back(c)
                 return None
             key += c
             self.held.add(c)

@@ -29,41 +29,26 @@ class MemberList:
 
     def read(self, depth: int = 0) -> Reading[bool]:
         """An object from its brace on; False where it breaks off."""
-        yield from self._take("{")
-        self._tell("{")
-        is_first = True
-        while True:
-            c = yield from self._next_solid()
-            if c == "}":
-                yield from self._take(c)
-                self._tell("}")
-                return True
-            if c == "," and not is_first:
-                yield from self._take(c)
-                continue
-            key = yield from self._key()
-            if key is None:
-                return False
-            self._tell(("" if is_first else ", ") + json.dumps(key, ensure_ascii=False) + ": ")
-            is_first = False
-            if not (yield from self._value(depth + 1)):
-                return False
+        return (yield from self._items("{", "}", depth))
 
-    def _list(self, depth: int) -> Reading[bool]:
-        yield from self._take("[")
-        self._tell("[")
-        is_first = True
+    def _items(self, opener: str, closer: str, depth: int) -> Reading[bool]:
+        """Values between brackets, in an object each behind its key."""
+        yield from self._take(opener)
+        self._tell(opener)
+        separator = ""
         while True:
             c = yield from self._next_solid()
-            if c == "]":
+            if c == closer:
                 yield from self._take(c)
-                self._tell("]")
+                self._tell(c)
                 return True
-            if c == "," and not is_first:
+            if c == "," and separator:
                 yield from self._take(c)
                 continue
-            self._tell("" if is_first else ", ")
-            is_first = False
+            self._tell(separator)
+            separator = ", "
+            if opener == "{" and not (yield from self._key()):
+                return False
             if not (yield from self._value(depth + 1)):
                 return False
 
@@ -78,7 +63,7 @@ class MemberList:
         if c == "{":
             return (yield from self.read(depth))
         if c == "[":
-            return (yield from self._list(depth))
+            return (yield from self._items("[", "]", depth))
         return (yield from self._word())
 
     def _text(self) -> Reading[bool]:
@@ -121,7 +106,8 @@ class MemberList:
         self._tell(atom_as_json(solid) or f'"{escaped(solid)}"')
         return True
 
-    def _key(self) -> Reading[str | None]:
+    def _key(self) -> Reading[bool]:
+        """Read and tell a key and its colon; False if there is none."""
         key = ""
         is_quoted = yield from follows(self.state.tape, self.quote)
         end = self.quote + ":" if is_quoted else ":"
@@ -129,11 +115,13 @@ class MemberList:
             c = yield from self.state.tape.next()
             if c is None or len(key) > MAX_NAME:
                 self.state.tape.give_back(c)
-                return None
+                return False
             key += c
             self.held.add(c)
         key = key.removesuffix(":")
-        return key.removeprefix(self.quote).removesuffix(self.quote) if is_quoted else key.strip().strip('"')
+        bare = key.removeprefix(self.quote).removesuffix(self.quote) if is_quoted else key.strip().strip('"')
+        self._tell(json.dumps(bare, ensure_ascii=False) + ": ")
+        return True
 
     def _next_solid(self) -> Reading[str | None]:
         space, c = yield from self.state.tape.next_solid()
