@@ -70,7 +70,8 @@ class Answer:
 
     def content(self, text: str) -> None:
         """Text for the reader."""
-        self._pass(text)
+        if self._indent is not None or self._tail or "\n" in text or "<" in text:
+            self._pass(text)
         if self.n_calls and not self._has_content:
             text = text.lstrip()
         solid = text.rstrip()
