@@ -13,8 +13,7 @@ from types import MappingProxyType
 from chat_templates.forms.form import CallForm
 from chat_templates.forms.wrapped import WrappedCall
 from chat_templates.lark.rules import LarkGrammar
-from chat_templates.readers.json_calls import object_head, read_calls, read_end_tag
-from chat_templates.readers.python_calls import read_python_list
+from chat_templates.readers.json_calls import object_head, read_end_tag
 from chat_templates.readers.state import OfferedNames, ParserState, ends_here
 from chat_templates.readers.tape import Reading
 
@@ -33,6 +32,11 @@ class CallArray(CallForm):
     @property
     def is_unmarked(self) -> bool:
         """See `CallForm.is_unmarked`."""
+        return True
+
+    @property
+    def may_lack_arguments(self) -> bool:
+        """See `CallForm.may_lack_arguments`."""
         return True
 
     def openings(self, offered: OfferedNames) -> tuple[str, ...]:
@@ -54,11 +58,7 @@ class CallArray(CallForm):
         """See `CallForm.read_unmarked`."""
         if not opening and state.answer.is_empty and (yield from _is_empty_array(state)):
             return False
-        if state.offered.names is not None:
-            in_list = yield from read_python_list(state, opening)
-            if in_list is not None:
-                return in_list
-        return (yield from read_calls(state, opening, end=end, may_lack_arguments=True))
+        return (yield from CallForm.read_unmarked(self, state, opening, end=end))
 
     def around(self, name: str) -> tuple[str, str]:
         """See `CallForm.around`: of an element."""

@@ -56,6 +56,11 @@ class CallForm(ABC):
         return None
 
     @property
+    def may_lack_arguments(self) -> bool:
+        """Whether an element of a list that says nothing but an offered name is a call of it."""
+        return False
+
+    @property
     def languages(self) -> frozenset[str]:
         """Languages of code fences in which calls without a marker may stand; "" is a fence that names none."""
         return CALL_LANGUAGES
@@ -83,7 +88,7 @@ class CallForm(ABC):
             in_list = yield from read_python_list(state, opening)
             if in_list is not None:
                 return in_list
-        return (yield from read_calls(state, opening, end=end))
+        return (yield from read_calls(state, opening, end=end, may_lack_arguments=self.may_lack_arguments))
 
     # --- written into a grammar --------------------------------------------------------------------------------------
 

@@ -52,17 +52,18 @@ def text_or_calls(
         return " | ".join(("TEXT", *leads))
     calls = _calls(grammar, functions, close, parallel=parallel)
     to_names = {layout: grammar.numbered(f"/{space}{_TO_NAME}/", options="[lazy]") for layout, space in _SPACE.items()}
-    for start in From:
+    for start in (From.WORDS, From.CODE):  # where the text goes on if an object is no call
         text = f"text_in_{start.value}"
         named = [
             f"{to_name} {grammar.rule(f'{layout}_in_{start.value}', f'{text} | {calls[layout]}')}"
             for layout, to_name in to_names.items()
         ]
         grammar.rule(f"brace_in_{start.value}", " | ".join((text, *named)))
+    for start in From:
         line = grammar.numbered(rf"/{to_line_start(start)}(\[\s*)?\{{/", options="[lazy]")
         fence = grammar.numbered(rf"/{to_fence(start, languages)}(\[\s*)?\{{/", options="[lazy]")
         heads = (f"{line} brace_in_{From.WORDS.value}", f"{fence} brace_in_{From.CODE.value}")
-        grammar.rule(text, " | ".join(("TEXT", *leads, *heads)))
+        grammar.rule(f"text_in_{start.value}", " | ".join(("TEXT", *leads, *heads)))
     return f"text_in_{From.START.value}"
 
 
