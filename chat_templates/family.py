@@ -29,6 +29,7 @@ from chat_templates.render import (
     prepare_tools,
     render_template,
 )
+from chat_templates.thought import UNBOUNDED, Thought
 from chat_templates.tools import PreparedTools
 from chat_templates.turns import system_at_the_start
 
@@ -47,10 +48,11 @@ class Family:
     are the tool types besides "function" that the family understands. `evidence` grades the sources: S the vendor's own
     text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
     `needs_description`: the template fails on a tool without one. `without_thinking` are the template's variables that
-    keep the model from thinking, empty where there is no such switch. `opens_thought`: unless they are set, prompts end
-    inside of a thought, and answers begin there. `call_id_size` is how many letters and digits the
-    format wants of a call's id, None where any id will do. `renderer` runs the template; a template that
-    comes from a file needs one that holds it within limits.
+    keep the model from thinking, empty where there is no such switch; `efforts` are its variables for a thought's
+    efforts, by their names. `opens_thought`: unless those against thinking are set, prompts end inside of a thought,
+    and answers begin there. `call_id_size` is how many letters and digits the format wants of a call's id, None where
+    any id will do. `renderer` runs the template; a template that comes from a file needs one that holds it within
+    limits.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Family:
     evidence: str = ""
     needs_description: bool = False
     without_thinking: Mapping[str, Any] = field(default_factory=dict)
+    efforts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     opens_thought: bool = False
     call_id_size: int | None = None
     renderer: Renderer = field(default=render_template, repr=False, compare=False)
@@ -155,10 +158,16 @@ class Family:
         prompt = guard.prompt(self.renderer(self.template, variables, today=day, template_kwargs=kwargs))
         return replace(prompt, moved=moved)
 
-    def begins_in_thought(self, template_kwargs: Mapping[str, Any]) -> bool:
-        """Whether an answer to a prompt with these variables begins inside of a thought that the prompt opened."""
+    def thought(
+        self, template_kwargs: Mapping[str, Any], *, thinks: bool = True, max_tokens: int | None = None
+    ) -> Thought:
+        """How an answer to a prompt with these variables may think; what it may not is up to the template if it can."""
         off = self.without_thinking
-        return self.opens_thought and not (off and all(template_kwargs.get(name) == off[name] for name in off))
+        if off and all(template_kwargs.get(name) == off[name] for name in off):
+            return Thought(may_begin=False)
+        if not off and not thinks:
+            return Thought(self.opens_thought, may_begin=False, max_tokens=0)
+        return Thought(self.opens_thought, max_tokens=max_tokens)
 
     def prepare_tools(self, tools: Sequence[Tool] | None) -> PreparedTools | None:
         """The tools as the template reads them, for `render` and `prompt`: who asks often prepares them once.
@@ -170,7 +179,7 @@ class Family:
     def parser(self, tools: Sequence[Tool] | None = None, *, in_thought: bool = False) -> OutputParser:
         """A fresh parser for one answer. `tools` None means unknown: names are then not checked.
 
-        `in_thought`: the answer begins inside of a thought; see `begins_in_thought`.
+        `in_thought`: the answer begins inside of a thought; see `Family.thought`.
         """
         return self.parsers(tools, in_thought=in_thought)()
 
@@ -202,13 +211,13 @@ class Family:
         *,
         response_schema: Mapping[str, Any] | None = None,
         special_tokens: Collection[str] | None = None,
-        in_thought: bool = False,
+        thought: Thought = UNBOUNDED,
     ) -> str | None:
         """An llguidance Lark grammar for the answer, or None when anything may be written.
 
         `special_tokens` are the markers that the model's vocabulary really holds as single tokens (default: the
-        family's own). `response_schema` constrains the text of an answer that is not a call. `in_thought`: the answer
-        begins inside of a thought.
+        family's own). `response_schema` constrains the text of an answer that is not a call. `thought` bounds one where
+        the vocabulary marks it.
         """
         return build_grammar(
             self.output,
@@ -218,7 +227,7 @@ class Family:
             response_schema=response_schema,
             special_tokens=self.special_tokens if special_tokens is None else special_tokens,
             allows_code=has_code_interpreter(tools or ()),
-            in_thought=in_thought,
+            thought=thought,
         )
 
     def further_call(self, tools: Sequence[Tool], special_tokens: Collection[str] | None = None) -> str:

@@ -19,7 +19,9 @@ from chat_templates.formats import OutputFormat
 from chat_templates.forms.form import CallForm, Function
 from chat_templates.lark.near_misses import text_or_calls
 from chat_templates.lark.rules import LarkGrammar
+from chat_templates.lark.thought import is_marked, write_thought
 from chat_templates.schema.parameters import content_schema
+from chat_templates.thought import UNBOUNDED, Thought
 
 ToolChoice = str | Mapping[str, Any]
 
@@ -44,21 +46,24 @@ def build_grammar(
     response_schema: Mapping[str, Any] | None,
     special_tokens: Collection[str],
     allows_code: bool = False,
-    in_thought: bool = False,
+    thought: Thought = UNBOUNDED,
 ) -> str | None:
     """The grammar of an answer, or None when every text is allowed.
 
     `functions` are bare function objects. A named `tool_choice` allows one call of that tool; "none" and an empty tools
-    list allow no call. `in_thought`: the answer begins inside of a thought. Nothing is compiled here: a schema that
-    cannot be enforced shows when the grammar is compiled.
+    list allow no call. `thought` is bounded where its markers are tokens, or the prompt opened it. Nothing is compiled
+    here: a schema that cannot be enforced shows when the grammar is compiled.
     """
     grammar = LarkGrammar(special_tokens)
-    thought = _rest_of_thought(grammar, output) if in_thought else _thought(grammar, output)
+    before = write_thought(grammar, output.reasoning, thought)
     if tool_choice == "none" or not (functions or allows_code):
-        if response_schema is None:
-            return None
         text_start = output.call.before_text(grammar)
-        grammar.rule("start", f"{thought} {text_start} {grammar.json(content_schema(response_schema))}".lstrip())
+        if response_schema is not None:
+            grammar.rule("start", f"{before} {text_start} {grammar.json(content_schema(response_schema))}".lstrip())
+        elif thought.max_tokens is not None and is_marked(grammar, output.reasoning, thought):
+            grammar.rule("start", f"{before} TEXT".lstrip())
+        else:
+            return None
         return grammar.text()
     if not isinstance(tool_choice, str):
         name = tool_choice["function"]["name"]
@@ -70,7 +75,7 @@ def build_grammar(
     functions = tuple(f for f in functions if f["name"] != code_name)
     answer = _Answer(grammar, output.call, functions, code_marker, code_name, parallel)
     body = answer.auto(response_schema) if tool_choice == "auto" else answer.calls()
-    grammar.rule("start", f"{thought} ({body})" if thought else body)
+    grammar.rule("start", f"{before} ({body})" if before else body)
     return grammar.text()
 
 
@@ -91,29 +96,8 @@ def build_prose(output: OutputFormat, *, special_tokens: Collection[str], goes_o
     if goes_on:
         grammar.rule("start", f"/{_REST_OF_LINE}{_MORE_LINES}/")
         return grammar.text()
-    parts = (_thought(grammar, output), output.call.before_text(grammar), f"/{_LINE}{_MORE_LINES}/")
-    grammar.rule("start", " ".join(filter(None, parts)))
+    grammar.rule("start", f"{output.call.before_text(grammar)} /{_LINE}{_MORE_LINES}/".lstrip())
     return grammar.text()
-
-
-def _thought(grammar: LarkGrammar, output: OutputFormat) -> str:
-    """What may precede every answer of a model whose vocabulary marks reasoning; nothing for other models.
-
-    Free text never contains special tokens, so without this such a model could not think under any grammar.
-    """
-    if output.reasoning is None:
-        return ""
-    if not all(any(token in marker for token in grammar.special_tokens) for marker in output.reasoning):
-        return ""
-    begin, end = map(grammar.literal, output.reasoning)
-    return grammar.rule("thought", rf"({begin} TEXT {end} /\n{{0,2}}/)?")
-
-
-def _rest_of_thought(grammar: LarkGrammar, output: OutputFormat) -> str:
-    """The thought in which an answer begins, up to its end."""
-    assert output.reasoning is not None
-    ends = " | ".join(grammar.text_up_to(output.reasoning[1]))
-    return grammar.rule("thought", rf"({ends}) /\n{{0,2}}/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from chat_templates import Family
+from chat_templates.thought import UNBOUNDED, Thought
 from server.chat.request import ChatRequest
 from server.chat.schemas.enforced import EnforcedSchemas
 
@@ -19,7 +20,7 @@ def write_grammar(
     schemas: EnforcedSchemas,
     *,
     special_tokens: Collection[str] | None = None,
-    in_thought: bool = False,
+    thought: Thought = UNBOUNDED,
 ) -> str | None:
     """The grammar of a request's answer, None if anything may be written; see `Family.grammar`."""
     return family.grammar(
@@ -28,7 +29,7 @@ def write_grammar(
         request.parallel_tool_calls,
         response_schema=schemas.response_schema,
         special_tokens=special_tokens,
-        in_thought=in_thought,
+        thought=thought,
     )
 
 

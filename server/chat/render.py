@@ -13,6 +13,7 @@ from chat_templates import NO_MARKERS, Family, Markers, Prompt, TemplateFileErro
 from chat_templates.tools import PreparedTools
 from server.chat.grammar import offered_tools
 from server.chat.request import ChatRequest
+from server.chat.thinking import template_variables
 from server.errors import RequestError
 
 
@@ -81,8 +82,3 @@ def render_prompt(
         raise RequestError(error.message, param=error.param) from error
     except TemplateFileError as error:
         raise RequestError(f"The model's chat template refuses this conversation. {error}", param="messages") from error
-
-
-def template_variables(request: ChatRequest, family: Family) -> Mapping[str, Any]:
-    """What the request says of the template's own variables."""
-    return {**({} if request.thinks else family.without_thinking), **request.template_kwargs}

@@ -14,6 +14,7 @@ from server.chat.source import Source
 from server.engine.types import GenerationUsage, SamplingParams, ServiceTerms, TokenChoice
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
+Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,18 @@ class Logprobs:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinking:
+    """A wish for an answer's thought: none if it is not `is_on`, else how hard (`effort`) and how long it may be.
+
+    `max_tokens` is a bound; None leaves it to the effort, and without one to the model.
+    """
+
+    is_on: bool = True
+    effort: Effort | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One chat turn to answer, already validated in form. JSON values as the client sent them (OpenAI's shapes).
 
@@ -49,7 +62,7 @@ class ChatRequest:
     `{"type": "json_schema", "json_schema": {"name": …, "schema": …, "strict": …}}`. `strict_tools` are the names of the
     tools whose schema must be enforced, or the request refused. `call_bias` is added to the logits of the tokens with
     which a call begins, where an answer may be one or not (None: the service's own). `template_kwargs` are variables
-    of the model's chat template; without `thinks` those that keep it from thinking are among them, if it has any.
+    of the model's chat template; `thinking` becomes such variables where the template has them, and else a bound.
     `wants_decisions`: how sure each decision was is told with the answer. Under `auto`, a call less sure than
     `min_confidence` is not made: the answer goes on in words. `input_formats` are those of custom tools by their names,
     which are among `tools` as functions with one string. With `logprobs` the answer's tokens are told.
@@ -69,7 +82,7 @@ class ChatRequest:
     call_bias: float | None = None
     terms: ServiceTerms = field(default_factory=ServiceTerms)
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    thinks: bool = True
+    thinking: Thinking = Thinking()
     wants_decisions: bool = False
     min_confidence: float | None = None
     input_formats: Mapping[str, InputFormat] = field(default_factory=dict)

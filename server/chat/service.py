@@ -17,16 +17,17 @@ from chat_templates import NO_MARKERS, Family, Markers, Prompt
 from server.chat.answer.continuation import DEFAULT_RULES, CallRules, Continuations
 from server.chat.answer.guard import NoAnswer, RepeatedCall, UngroundedCall
 from server.chat.answer.stream import ChatStream
-from server.chat.decision import DecisionTokens
+from server.chat.decisions.beginnings import DecisionTokens
 from server.chat.decisions.record import N_OTHERS, LowConfidence, Record
 from server.chat.grammar import callable_tools
 from server.chat.loop.echo import Echoes
 from server.chat.loop.guard import Calls, LoopGuard, answered_calls
 from server.chat.loop.results import results, turn_of
 from server.chat.prompt import tokenize_prompt
-from server.chat.render import MovedSystem, Render, render_prompt, template_variables
+from server.chat.render import MovedSystem, Render, render_prompt
 from server.chat.request import AnswerWarning, ChatAnswer, ChatPrompt, ChatRequest
 from server.chat.stable_prefix import Beginning, StablePrefix
+from server.chat.thinking import template_variables
 from server.chat.tool_sets import ToolSet, ToolSets
 from server.engine.async_engine import AsyncEngine
 from server.engine.decision import Decision
@@ -226,7 +227,7 @@ class ChatService:
             return None
         commitment = self._tool_sets.commitment(request, tool_set) if bias > 0 else None
         beginnings = self._family.call_beginnings(tools)
-        return self._decision_tokens.decision(beginnings, bias, commitment, in_thought=tool_set.in_thought)
+        return self._decision_tokens.decision(beginnings, bias, commitment, in_thought=tool_set.thought.is_open)
 
 
 def _n_others(request: ChatRequest) -> int | None:

@@ -1,9 +1,9 @@
 """A request's tools, choice and format, prepared once: enforced schemas, a compiled grammar, printed tools.
 
 Knows families, schemas and a function that compiles; no message and no token. All of it depends on
-(tools, choice, allowed, parallel, format, strict) alone, which an agent sends again with every turn: fifty tools take
-a hundred milliseconds of Python the first time and under two after that. The law: what comes out of the cache is what
-would be made without it, and nobody changes it.
+(tools, choice, allowed, parallel, thought, format, strict) alone, which an agent sends again with every turn: fifty
+tools take a hundred milliseconds of Python the first time and under two after that. The law: what comes out of the
+cache is what would be made without it, and nobody changes it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from chat_templates import Family
+from chat_templates.thought import UNBOUNDED, Thought
 from server.chat.grammar import callable_tools, write_grammar
-from server.chat.render import shown_tools, template_variables
+from server.chat.render import shown_tools
 from server.chat.schemas.enforced import EnforcedSchemas, check_size, enforce_request
 from server.chat.schemas.fault import without_faults
+from server.chat.thinking import thought_of
 from server.engine.sampling.constraint import Constraint, GrammarError
 from server.errors import RequestError
 
@@ -40,7 +42,7 @@ class ToolSet:
     """`key` tells it from others. `shown` are the tools as the family's template reads them, None if it shows none.
 
     `constraint` is to be forked by who uses it; None lets the model write anything. `parser` makes a fresh one, and
-    `resumed_parser` one for an answer whose thought is over; `in_thought`: answers begin inside of one.
+    `resumed_parser` one for an answer whose thought is over; `thought`: how answers may think.
     """
 
     key: str
@@ -49,7 +51,7 @@ class ToolSet:
     constraint: Constraint | None
     parser: Callable[[], OutputParser]
     resumed_parser: Callable[[], OutputParser]
-    in_thought: bool = False
+    thought: Thought = UNBOUNDED
 
 
 class ToolSets:
@@ -72,7 +74,7 @@ class ToolSets:
 
     def of(self, request: ChatRequest) -> ToolSet:
         """The request's tool set. Raises `RequestError` for tools and schemas that cannot be used."""
-        key = _key(request, in_thought=self._begins_in_thought(request))
+        key = _key(request, thought_of(request, self._family))
         with self._lock:
             known = self._sets.get(key)
             if known is not None:
@@ -119,12 +121,9 @@ class ToolSets:
             request.tools, request.tool_choice, request.response_format, request.strict_tools, request.input_formats
         )
         constraint, schemas = self._constraint(request, schemas)
-        tools, in_thought = callable_tools(request), self._begins_in_thought(request)
-        parsers = (self._family.parsers(tools, in_thought=in_thought), self._family.parsers(tools))
-        return ToolSet(key, shown, schemas, constraint, *parsers, in_thought=in_thought)
-
-    def _begins_in_thought(self, request: ChatRequest) -> bool:
-        return self._family.begins_in_thought(template_variables(request, self._family))
+        tools, thought = callable_tools(request), thought_of(request, self._family)
+        parsers = (self._family.parsers(tools, in_thought=thought.is_open), self._family.parsers(tools))
+        return ToolSet(key, shown, schemas, constraint, *parsers, thought=thought)
 
     def _constraint(self, request: ChatRequest, schemas: EnforcedSchemas) -> tuple[Constraint | None, EnforcedSchemas]:
         """The constraint of an answer, and the schemas as it enforces them: fewer than given if some do not compile."""
@@ -145,19 +144,19 @@ class ToolSets:
             self._family,
             schemas,
             special_tokens=self._special_tokens,
-            in_thought=self._begins_in_thought(request),
+            thought=thought_of(request, self._family),
         )
         return None if grammar is None else self._compile_grammar(grammar)
 
 
-def _key(request: ChatRequest, *, in_thought: bool) -> str:
+def _key(request: ChatRequest, thought: Thought) -> str:
     choice, allowed = request.tool_choice, request.allowed_tools
     parts: list[Any] = [
         list(request.tools),
         choice if isinstance(choice, str) else dict(choice),
         None if allowed is None else sorted(allowed),
         request.parallel_tool_calls,
-        in_thought,
+        astuple(thought),
         request.response_format,
         sorted(request.strict_tools),
         [(name, form.syntax, form.definition) for name, form in request.input_formats.items()],

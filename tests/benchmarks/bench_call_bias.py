@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chat_templates import detect_family
-from server.chat.decision import DecisionTokens
+from server.chat.decisions.beginnings import DecisionTokens
 from server.chat.prompt import tokenize_prompt
 from server.engine.runner import LlamaRunner, Run
 from server.llama.context import Context

@@ -11,6 +11,7 @@ from byte_vocabulary import ByteVocabulary
 from golden_cases import tools_named
 
 from chat_templates import FAMILIES, get_family, parse_output
+from chat_templates.thought import Thought
 from server.engine.sampling.constraint import GrammarCompiler
 
 WEATHER = {
@@ -228,7 +229,7 @@ def test_a_model_with_tokens_for_reasoning_may_reason_before_it_calls(choice, co
 @pytest.mark.parametrize("choice", ["auto", "required"])
 def test_an_answer_that_begins_in_a_thought_ends_it_before_it_calls(choice, compile_for, vocabulary):
     call = native_turn(get_family("qwen3.5"), 1)
-    constraint = compile_for("qwen3.5", choice, in_thought=True)
+    constraint = compile_for("qwen3.5", choice, thought=Thought(is_open=True))
     assert accepts(constraint.fork(), vocabulary, "The user wants {the time}.\n</think>\n\n" + call)
     assert accepts(constraint.fork(), vocabulary, "</think>" + call)
     assert accepts(constraint.fork(), vocabulary, "Well.</think>\n\nIt is late.") == (choice == "auto")

@@ -23,6 +23,7 @@ from chat_templates import (
     merge,
     parse_output,
 )
+from chat_templates.thought import Thought
 
 TOOLS = tools_named("get_weather", "now")
 ALL_FAMILIES = pytest.mark.parametrize("family_id", FAMILIES)
@@ -264,6 +265,7 @@ def test_an_answer_that_begins_in_a_thought_is_reasoning_up_to_its_end():
 
 def test_a_family_begins_in_a_thought_unless_it_is_asked_not_to_think():
     family = get_family("qwen3.5")
-    assert family.begins_in_thought({})
-    assert not family.begins_in_thought({"enable_thinking": False})
-    assert not get_family("qwen3").begins_in_thought({})
+    assert family.thought({}) == Thought(is_open=True)
+    assert family.thought({"enable_thinking": False}) == Thought(may_begin=False)
+    assert get_family("qwen3").thought({}, max_tokens=9) == Thought(max_tokens=9)
+    assert get_family("ministral-3").thought({}, thinks=False) == Thought(may_begin=False, max_tokens=0)

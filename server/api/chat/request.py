@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.api.chat.functions import read_functions
 from server.api.chat.messages import read_messages
-from server.api.chat.schemas import JsonSchema, wants_thought
+from server.api.chat.schemas import JsonSchema, thinking_wish
 from server.api.chat.tools import input_formats, read_tool_choice, read_tools, strict_names
 from server.api.request.ignored import IgnoredParameters
 from server.api.request.sampling import one_of, read_sampling
@@ -47,7 +47,7 @@ def to_chat_request(
         min_confidence=read_min_confidence(wanted.min_confidence, choice),
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
-        thinks=wants_thought(wanted),
+        thinking=thinking_wish(wanted),
         logprobs=_logprobs(wanted),
         prediction="" if wanted.prediction is None else wanted.prediction.text,
         input_formats={name: form for name, form in input_formats(wanted.tools).items() if form is not None},

@@ -21,15 +21,18 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from server.api.request.fields import Shape
 from server.api.request.ignored import BODY, IgnoredParameters
 from server.api.request.sampling import Probability, SampledRequest, validated_sampled
+from server.api.request.thinking import Bound, EffortName, Reasoning, ThinkingSwitch, read_thinking, switched
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from server.chat.request import Thinking
 
 IGNORED = frozenset({"user", "safety_identifier", "metadata", "store", "service_tier"})
 
@@ -115,8 +118,9 @@ class ChatCompletionRequest(SampledRequest):
     vLLM's: "processed" probabilities are those under the grammar's mask (the default), "raw" ones without it. Under a
     `prompt_cache_key` the whole prompt is kept for the conversation's next turn, in memory for longer than others and
     on disk. `chat_template_kwargs` are variables of the model's template. A `reasoning_effort` of "none" keeps models
-    from thinking that can be kept from it, and so do OpenRouter's `reasoning`, Z.ai's `thinking` and DashScope's
-    `enable_thinking`; how long they think is not ours to say.
+    from thinking, and so do OpenRouter's `reasoning`, Z.ai's `thinking` and DashScope's `enable_thinking`. Another
+    effort and `max_reasoning_tokens` (this server's own; `thinking_budget` is DashScope's name for it, and
+    `thinking_token_budget` vLLM's) bound a thought.
     """
 
     messages: list[dict[str, Any]]
@@ -131,10 +135,13 @@ class ChatCompletionRequest(SampledRequest):
     decisions: bool | None = None
     min_confidence: Probability | None = None
     chat_template_kwargs: dict[str, Any] | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-    reasoning: dict[str, Any] | None = None
-    thinking: dict[str, Any] | bool | None = None
+    reasoning_effort: EffortName | None = None
+    reasoning: Reasoning | None = None
+    thinking: Annotated[ThinkingSwitch | None, BeforeValidator(switched)] = None
     enable_thinking: bool | None = None
+    max_reasoning_tokens: Bound | None = None
+    thinking_budget: Bound | None = None
+    thinking_token_budget: Bound | None = None
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
@@ -175,7 +182,8 @@ def read_request(body: Mapping[str, Any], ignored: IgnoredParameters | None = No
     _check_logprobs(request)
     if (request.n or 1) > 1 and request.decisions:
         raise RequestError("decisions are told of one answer; send n 1.", param="decisions", code="invalid_value")
-    _note_efforts(request, ignored)
+    if request.reasoning is not None:
+        request.reasoning.note_rest(ignored)
     return request
 
 
@@ -201,22 +209,16 @@ def _check_logprobs(request: ChatCompletionRequest) -> None:
             raise RequestError(f"{name} is only allowed with logprobs: true.", param=name, code="invalid_value")
 
 
-def wants_thought(request: ChatCompletionRequest) -> bool:
-    """Whether the model may think, by any of the four names under which clients say so."""
-    reasoning, thinking = request.reasoning or {}, request.thinking
-    return not (
-        request.reasoning_effort == "none"
-        or reasoning.get("effort") == "none"
-        or reasoning.get("enabled") is False
-        or request.enable_thinking is False
-        or thinking is False
-        or (isinstance(thinking, dict) and thinking.get("type") == "disabled")
+def thinking_wish(request: ChatCompletionRequest) -> Thinking:
+    """How the answer shall think, by any of the names under which clients say so."""
+    reasoning = request.reasoning or Reasoning()
+    switch = request.thinking or ThinkingSwitch()
+    bounds = (
+        *(request.max_reasoning_tokens, request.thinking_budget, request.thinking_token_budget),
+        *(reasoning.max_tokens, switch.budget_tokens),
     )
-
-
-def _note_efforts(request: ChatCompletionRequest, ignored: IgnoredParameters) -> None:
-    if not wants_thought(request):
-        return
-    for name in ("reasoning_effort", "reasoning", "thinking", "enable_thinking"):
-        if getattr(request, name) not in (None, True):
-            ignored.add(name, "how long a model thinks, if it thinks, is its own affair")
+    return read_thinking(
+        effort=request.reasoning_effort or reasoning.effort,
+        max_tokens=next((bound for bound in bounds if bound is not None), None),
+        switches=(request.enable_thinking, reasoning.enabled, switch.type != "disabled"),
+    )

@@ -11,8 +11,9 @@ from server.api.messages.history import read_history
 from server.api.messages.places import Places
 from server.api.messages.schemas import CountTokensBody, MessagesBody, output_format
 from server.api.messages.tools import read_tool_choice, read_tools
+from server.api.request.thinking import read_thinking
 from server.api.request.tools import read_min_confidence
-from server.chat.request import ChatRequest
+from server.chat.request import ChatRequest, Thinking
 from server.engine.types import SamplingParams, ServiceTerms
 
 if TYPE_CHECKING:
@@ -46,10 +47,17 @@ def to_chat_request(
         min_confidence=read_min_confidence(wanted.min_confidence, choice),
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
-        thinks=wanted.thinking is None or wanted.thinking.type != "disabled",
+        thinking=_thinking(wanted),
     )
     form = "output_format" if wanted.output_format else "output_config.format"
     return request, Places(tuple(each.place for each in said), offered.places, f"{form}.schema")
+
+
+def _thinking(wanted: CountTokensBody) -> Thinking:
+    given, effort = wanted.thinking, wanted.output_config.effort if wanted.output_config else None
+    if given is None:
+        return read_thinking(effort=effort, max_tokens=None)
+    return read_thinking(effort=effort, max_tokens=given.budget_tokens, switches=(given.type != "disabled",))
 
 
 def _sampling(wanted: CountTokensBody) -> SamplingParams:

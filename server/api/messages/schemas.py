@@ -19,6 +19,7 @@ from pydantic import Field
 
 from server.api.request.fields import NOTHING, Shape, validated
 from server.api.request.sampling import Drawn, Probability, StopString
+from server.api.request.thinking import Bound
 from server.errors import RequestError
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
 
 
 class Thinking(Shape):
-    """Whether the model may think. How long it does is its own affair; `display` "omitted" keeps thoughts back."""
+    """Whether the model may think, and for how long; `display` "omitted" keeps thoughts back."""
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
-    budget_tokens: Annotated[int, Field(ge=0)] | None = None
+    budget_tokens: Bound | None = None
     display: Literal["summarized", "omitted"] | None = None
 
 
@@ -64,7 +65,7 @@ class OutputFormat(Shape):
 
 
 class OutputConfig(Shape):
-    """`effort` and `task_budget` are left out."""
+    """`effort` bounds a thought that has no budget; `task_budget` is left out."""
 
     format: OutputFormat | None = None
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
@@ -122,7 +123,7 @@ def read_body(shape: type[CountTokensBody], body: Mapping[str, Any], ignored: Ig
             code="invalid_value",
         )
     _note_thread(wanted, ignored)
-    _note_efforts(wanted, ignored)
+    _note_rest(wanted, ignored)
     return wanted
 
 
@@ -143,13 +144,8 @@ def _note_thread(wanted: CountTokensBody, ignored: IgnoredParameters) -> None:
     ignored.add("thread", "no conversation is held here; send all its messages with each request")
 
 
-def _note_efforts(wanted: CountTokensBody, ignored: IgnoredParameters) -> None:
-    reason = "how long a model thinks, if it thinks, is its own affair"
-    if wanted.thinking is not None and wanted.thinking.budget_tokens is not None:
-        ignored.add("thinking.budget_tokens", reason)
+def _note_rest(wanted: CountTokensBody, ignored: IgnoredParameters) -> None:
     if wanted.thinking is not None and wanted.thinking.type == "between_tools":
         ignored.add("thinking.type", "where a model thinks, if it thinks, is its own affair")
-    if wanted.output_config is not None and wanted.output_config.effort is not None:
-        ignored.add("output_config.effort", reason)
     if wanted.output_config is not None and wanted.output_config.task_budget is not None:
         ignored.add("output_config.task_budget", "max_tokens bounds an answer, and nothing a task")

@@ -48,7 +48,7 @@ BODY: Mapping[str, str] = MappingProxyType(
             ),
             OPENAI: (
                 "extra_body extra_headers prompt_cache_options prompt_cache_retention reasoning_split "
-                "thinking_budget verbosity web_search_options"
+                "verbosity web_search_options"
             ),
         }.items()
         for name in names.split()

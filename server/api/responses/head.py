@@ -82,7 +82,7 @@ class ResponseHead:
             "parallel_tool_calls": wanted.parallel_tool_calls is not False,
             "previous_response_id": wanted.previous_response_id,
             "prompt_cache_key": wanted.prompt_cache_key,
-            "reasoning": {"effort": None, "summary": None, **(wanted.reasoning or {})},
+            "reasoning": {"effort": None, "summary": None, **(wanted.reasoning.said if wanted.reasoning else {})},
             "safety_identifier": wanted.safety_identifier,
             "service_tier": "default",
             "store": self.is_stored,

@@ -70,7 +70,7 @@ def to_chat_request(
         min_confidence=read_min_confidence(wanted.min_confidence, choice),
         terms=terms,
         template_kwargs=wanted.chat_template_kwargs or {},
-        thinks=wanted.thinks,
+        thinking=wanted.thinking_wish,
         logprobs=None if wanted.n_top is None else Logprobs(wanted.n_top),
         input_formats={name: tool.form for name, tool in tools.offered.items() if tool.form is not None},
         strict_tools=frozenset(name for name, tool in tools.offered.items() if tool.is_strict),

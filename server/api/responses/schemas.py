@@ -15,10 +15,13 @@ from pydantic import Field
 from server.api.request.fields import Shape, invalid
 from server.api.request.ignored import BODY, IgnoredParameters
 from server.api.request.sampling import Probability, SampledRequest, validated_sampled
+from server.api.request.thinking import Bound, Reasoning, read_thinking
 from server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from server.chat.request import Thinking
 
 IGNORED = frozenset({"client_metadata", "metadata", "safety_identifier", "service_tier", "user"})
 """What says nothing to the model and is not even named. The answer repeats all but `client_metadata`."""
@@ -89,7 +92,7 @@ class ResponsesRequest(SampledRequest):
     """The body of POST /v1/responses.
 
     `seed`, `top_k`, `min_p`, penalties, `stop` and `logit_bias` are as in chat completions, and so are this server's
-    own: `call_bias`, `decisions`, `min_confidence`, `timeout` and `chat_template_kwargs`.
+    own: `call_bias`, `decisions`, `min_confidence`, `timeout`, `max_reasoning_tokens` and `chat_template_kwargs`.
     """
 
     input: str | list[dict[str, Any]] | None = None
@@ -99,7 +102,8 @@ class ResponsesRequest(SampledRequest):
     parallel_tool_calls: bool | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     text: Text | None = None
-    reasoning: dict[str, Any] | None = None
+    reasoning: Reasoning | None = None
+    max_reasoning_tokens: Bound | None = None
     include: list[str] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     previous_response_id: Annotated[str, Field(min_length=1)] | None = None
@@ -127,9 +131,15 @@ class ResponsesRequest(SampledRequest):
         return (self.top_logprobs or 0) if is_told else None
 
     @property
-    def thinks(self) -> bool:
-        """Whether the model may think."""
-        return (self.reasoning or {}).get("effort") != "none"
+    def thinking_wish(self) -> Thinking:
+        """How the answer shall think."""
+        reasoning = self.reasoning or Reasoning()
+        bounds = (self.max_reasoning_tokens, reasoning.max_tokens)
+        return read_thinking(
+            effort=reasoning.effort,
+            max_tokens=next((bound for bound in bounds if bound is not None), None),
+            switches=(reasoning.enabled,),
+        )
 
 
 def read_request(body: Mapping[str, Any], ignored: IgnoredParameters) -> ResponsesRequest:
@@ -148,8 +158,8 @@ def read_request(body: Mapping[str, Any], ignored: IgnoredParameters) -> Respons
         )
     if request.text is not None and request.text.verbosity not in (None, "medium"):
         ignored.add("text.verbosity", "how much a model says is its own affair")
-    if request.reasoning and request.thinks and any(value is not None for value in request.reasoning.values()):
-        ignored.add("reasoning", "how long a model thinks, if it thinks, is its own affair; nothing is summarised")
+    if request.reasoning is not None:
+        request.reasoning.note_rest(ignored)
     return request
 
 

@@ -321,7 +321,7 @@ class Continuation:
         reasoning = self._shared.family.output.reasoning
         if reasoning is None:
             return said.content
-        if self._tool_set.in_thought:
+        if self._tool_set.thought.is_open:
             return f"{said.reasoning}{reasoning[1]}\n\n{said.content}"
         thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if said.reasoning else ""
         return thought + said.content

@@ -16,8 +16,9 @@ from server.chat.answer.continuation import Said
 from server.chat.answer.guard import NoAnswer, RepeatedCall
 from server.chat.answer.stream import fold
 from server.chat.evidence.guard import HeldCall
-from server.chat.request import ChatRequest
+from server.chat.request import ChatRequest, Thinking
 from server.chat.service import ChatService
+from server.chat.thinking import EFFORT_TOKENS, thought_of
 from server.engine.async_engine import AsyncEngine
 from server.engine.types import SamplingParams
 from server.errors import RequestError
@@ -153,23 +154,51 @@ async def test_an_answer_begins_in_the_thought_that_its_prompt_opened(thinking_s
     service = thinking_service
 
     async def ask(**fields):
-        request = ChatRequest(MESSAGES, TOOLS, max_tokens=60, tool_choice="required", **fields)
+        sampling = SamplingParams(seed=1)
+        request = ChatRequest(MESSAGES, TOOLS, sampling=sampling, max_tokens=60, tool_choice="required", **fields)
         return await fold(await service.open(request))
 
     thinking = await ask()
     assert thinking.reasoning
     assert thinking.content is None
     assert not thinking.tool_calls
-    at_once = await ask(thinks=False)
+    at_once = await ask(thinking=Thinking(is_on=False))
     assert at_once.reasoning is None
     assert [call.name for call in at_once.tool_calls]
 
     def prepared(**fields):
         generation, tool_set, _ = service._prepare(ChatRequest(MESSAGES, TOOLS, call_bias=2.0, **fields))
-        return generation.decision.is_open, tool_set.in_thought
+        return generation.decision.is_open, tool_set.thought.is_open
 
     assert prepared() == (False, True)
-    assert prepared(thinks=False) == (True, False)
+    assert prepared(thinking=Thinking(is_on=False)) == (True, False)
+
+
+@pytest.mark.parametrize("choice", ["auto", "required", "none"])
+@pytest.mark.parametrize("bound", [1, 5])
+async def test_a_thought_ends_at_its_bound_and_the_answer_goes_on(thinking_service, choice, bound):
+    for seed in range(6):
+        wish, sampling = Thinking(max_tokens=bound), SamplingParams(seed=seed)
+        request = ChatRequest(MESSAGES, TOOLS, sampling=sampling, max_tokens=300, tool_choice=choice, thinking=wish)
+        answer = await fold(await thinking_service.open(request))
+        assert len((answer.reasoning or "").encode()) <= 4 * bound
+        assert answer.usage.completion > bound
+        assert bool(answer.tool_calls) or choice != "required" or answer.finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("wish", "bound"),
+    [
+        (Thinking(), None),
+        (Thinking(effort="low"), EFFORT_TOKENS["low"]),
+        (Thinking(effort="low", max_tokens=7), 7),
+        (Thinking(effort="max"), None),
+        (Thinking(is_on=False), 0),
+    ],
+)
+def test_an_effort_bounds_a_thought_unless_the_client_does(wish, bound):
+    request = ChatRequest(MESSAGES, TOOLS, thinking=wish)
+    assert thought_of(request, get_family("ministral-3")).max_tokens == bound
 
 
 async def test_what_goes_on_after_a_thought_that_the_prompt_opened_closes_it(thinking_service):
@@ -187,9 +216,15 @@ async def test_thinking_is_switched_off_where_a_template_can(engine):
         return len(generation.tokens)
 
     off = {"template_kwargs": {"enable_thinking": False}}
-    assert n_prompt(family="qwen3", thinks=False) == n_prompt(family="qwen3", **off) > n_prompt(family="qwen3")
-    assert n_prompt(family="qwen3", thinks=False, template_kwargs={"enable_thinking": True}) == n_prompt(family="qwen3")
-    assert n_prompt(family="qwen2.5", thinks=False) == n_prompt(family="qwen2.5")
+    assert (
+        n_prompt(family="qwen3", thinking=Thinking(is_on=False))
+        == n_prompt(family="qwen3", **off)
+        > n_prompt(family="qwen3")
+    )
+    assert n_prompt(
+        family="qwen3", thinking=Thinking(is_on=False), template_kwargs={"enable_thinking": True}
+    ) == n_prompt(family="qwen3")
+    assert n_prompt(family="qwen2.5", thinking=Thinking(is_on=False)) == n_prompt(family="qwen2.5")
     with pytest.raises(RequestError, match="it knows: none") as caught:
         n_prompt(family="qwen2.5", **off)
     assert caught.value.param == "chat_template_kwargs.enable_thinking"

@@ -3,7 +3,7 @@
 import numpy as np
 from byte_vocabulary import ByteVocabulary
 
-from server.chat.decision import DecisionTokens
+from server.chat.decisions.beginnings import DecisionTokens
 from server.engine.decision import Decision, OpenDecision
 from server.engine.sampling.sampler import Sampler
 from server.engine.types import SamplingParams

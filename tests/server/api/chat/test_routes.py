@@ -12,7 +12,7 @@ from scripted_chat import CALLS, TEXT, USAGE
 
 from server.api.chat.schemas import IGNORED
 from server.chat.decisions.report import CallReport, Choice, Decisions, Option
-from server.chat.request import ChatDelta
+from server.chat.request import ChatDelta, Thinking
 from server.chat.schemas.warning import SchemaWarning
 from server.engine.types import SamplingParams
 
@@ -268,7 +268,7 @@ async def test_everything_honoured_reaches_the_chat(chat, ask):
     expected = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}}
     assert request.response_format == expected
     assert (request.stop, request.max_tokens) == (("END",), 7)
-    assert (request.template_kwargs, request.thinks) == ({"enable_thinking": True}, False)
+    assert (request.template_kwargs, request.thinking.is_on) == ({"enable_thinking": True}, False)
     assert request.sampling == SamplingParams(0.5, 40, 0.9, 0.1, 1.1, -1, 1, {3: -100}, seed=2**64 - 1)
 
 
@@ -293,7 +293,7 @@ async def test_defaults_are_openais(chat, ask):
     assert request.sampling == SamplingParams(temperature=1.0, top_p=1.0)
     assert (request.max_tokens, request.stop, request.tools) == (None, (), ())
     assert (request.tool_choice, request.parallel_tool_calls) == ("none", True)
-    assert (request.template_kwargs, request.thinks) == ({}, True)
+    assert (request.template_kwargs, request.thinking) == ({}, Thinking())
     await ask(tools=[WEATHER])
     assert chat.requests[1].tool_choice == "auto"
 

@@ -14,7 +14,7 @@ from scripted_chat import CALLS, TEXT, USAGE
 
 from server.chat.decisions.report import Choice, Decisions
 from server.chat.loop.results import is_error
-from server.chat.request import ChatDelta, ToolCallDelta
+from server.chat.request import ChatDelta, Thinking, ToolCallDelta
 from server.chat.schemas.warning import SchemaWarning
 from server.engine.types import SamplingParams
 from server.errors import EngineError
@@ -260,20 +260,18 @@ async def test_a_choice_is_a_mode_of_the_chats(chat, send, choice, expected):
 
 
 @pytest.mark.parametrize(
-    ("thinking", "thinks"),
+    ("fields", "wish"),
     [
-        (None, True),
-        ({"type": "disabled"}, False),
-        ({"type": "adaptive"}, True),
-        ({"type": "enabled", "budget_tokens": 1024}, True),
+        ({}, Thinking()),
+        ({"thinking": {"type": "disabled"}}, Thinking(is_on=False)),
+        ({"thinking": {"type": "adaptive"}}, Thinking()),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, Thinking(max_tokens=1024)),
+        ({"output_config": {"effort": "low"}}, Thinking(effort="low")),
     ],
 )
-async def test_thinking_is_kept_from_where_it_is_switched_off(chat, send, thinking, thinks):
-    warned = (await send(thinking=thinking)).json().get("warnings", [])
-    assert chat.requests[0].thinks is thinks
-    assert [warning["param"] for warning in warned] == (
-        ["thinking.budget_tokens"] if thinking and "budget_tokens" in thinking else []
-    )
+async def test_a_wish_for_thoughts_is_heard(chat, send, fields, wish):
+    assert "warnings" not in (await send(**fields)).json()
+    assert chat.requests[0].thinking == wish
 
 
 async def test_what_has_no_effect_is_named_at_the_end_and_marks_of_a_cache_are_not(chat, send):
@@ -286,7 +284,7 @@ async def test_what_has_no_effect_is_named_at_the_end_and_marks_of_a_cache_are_n
         "service_tier": "auto",
         "context_management": {"edits": []},
         "thread": {"type": "create"},
-        "output_config": {"effort": "low"},
+        "output_config": {"task_budget": {"type": "tokens", "total": 5}},
         "speed": None,
     }
     whole = (await send(**fields)).json()
@@ -294,7 +292,7 @@ async def test_what_has_no_effect_is_named_at_the_end_and_marks_of_a_cache_are_n
     assert named == [
         "context_management",
         "thread",
-        "output_config.effort",
+        "output_config.task_budget",
         "tools[0].defer_loading",
         "tools[1]",
     ]

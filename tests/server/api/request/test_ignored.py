@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from server.api.request.ignored import BODY, CALL, MESSAGE, PART, TOOL
+from server.chat.request import Thinking
 
 USER = {"role": "user", "content": "Weather in Turin?"}
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -136,9 +137,43 @@ async def test_no_tools_and_a_choice_that_asks_for_none_are_answered(ask, chat, 
 
 
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])
-async def test_an_effort_is_named_where_nothing_can_be_adjusted(ask, chat, effort):
-    assert ignored(await ask(reasoning_effort=effort)) == ["reasoning_effort"]
-    assert chat.requests[0].thinks
+async def test_an_effort_is_heard_under_both_of_its_names(ask, chat, effort):
+    assert ignored(await ask(reasoning_effort=effort)) == []
+    assert ignored(await ask(reasoning={"effort": effort, "exclude": True})) == ["reasoning.exclude"]
+    assert [request.thinking for request in chat.requests] == [Thinking(effort=effort)] * 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_reasoning_tokens": 64},
+        {"thinking_budget": 64},
+        {"thinking_token_budget": 64},
+        {"reasoning": {"max_tokens": 64}},
+        {"thinking": {"type": "enabled", "budget_tokens": 64}},
+    ],
+    ids=str,
+)
+async def test_a_bound_of_thoughts_is_heard_in_any_dialect(ask, chat, fields):
+    assert ignored(await ask(**fields)) == []
+    assert chat.requests[0].thinking == Thinking(max_tokens=64)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"max_reasoning_tokens": -1}, "max_reasoning_tokens"),
+        ({"max_reasoning_tokens": "64"}, "max_reasoning_tokens"),
+        ({"reasoning": {"max_tokens": 1.5}}, "reasoning.max_tokens"),
+        ({"reasoning": {"effort": "hgih"}}, "reasoning.effort"),
+        ({"thinking": {"budget_tokens": -1}}, "thinking.budget_tokens"),
+        ({"thinking": 3}, "thinking"),
+    ],
+    ids=str,
+)
+async def test_a_wrong_bound_of_thoughts_is_refused_by_name(ask, fields, param):
+    answer = await ask(**fields)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
 @pytest.mark.parametrize(
@@ -150,12 +185,13 @@ async def test_an_effort_is_named_where_nothing_can_be_adjusted(ask, chat, effor
         {"thinking": {"type": "disabled"}},
         {"thinking": False},
         {"enable_thinking": False},
+        {"max_reasoning_tokens": 0},
     ],
     ids=str,
 )
 async def test_who_asks_for_no_thought_is_heard_in_any_dialect(ask, chat, fields):
     assert ignored(await ask(**fields)) == []
-    assert not chat.requests[0].thinks
+    assert chat.requests[0].thinking == Thinking(is_on=False)
 
 
 @pytest.mark.parametrize("name", ["calendar.listEvents", "user-profile/update", "a" * 128])

@@ -211,7 +211,7 @@ async def test_sampling_is_that_of_chat_completions(ask, chat):
     assert (request.sampling.temperature, request.sampling.top_p, request.sampling.seed) == (0.5, 0.9, 3)
     assert (request.sampling.top_k, request.sampling.min_p, request.stop, request.max_tokens) == (4, 0.1, ("x",), 7)
     assert (request.call_bias, request.wants_decisions, request.min_confidence) == (1.5, True, 0.5)
-    assert (request.parallel_tool_calls, request.terms.timeout_s, request.thinks) == (False, 9, False)
+    assert (request.parallel_tool_calls, request.terms.timeout_s, request.thinking.is_on) == (False, 9, False)
     assert request.template_kwargs == {"k": 1}
 
 
@@ -260,7 +260,7 @@ async def test_codexs_body_is_understood(stream, chat):
     events = await stream(**CODEX)
     assert events[-1]["type"] == "response.completed"
     warned = [warning["param"] for warning in events[-1]["response"]["warnings"]]
-    assert warned == ["text.verbosity", "reasoning", "tools[3]", "input[3]"]
+    assert warned == ["text.verbosity", "reasoning.summary", "tools[3]", "input[3]"]
     assert [message["role"] for message in chat.requests[0].messages] == [
         "system",
         "user",
