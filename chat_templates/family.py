@@ -49,10 +49,10 @@ class Family:
     text, T fixed by the vendor's test as well, D documented by the vendor, I inferred; empty for a format of our own.
     `needs_description`: the template fails on a tool without one. `without_thinking` are the template's variables that
     keep the model from thinking, empty where there is no such switch; `efforts` are its variables for a thought's
-    efforts, by their names. `opens_thought`: unless those against thinking are set, prompts end inside of a thought,
-    and answers begin there. `call_id_size` is how many letters and digits the format wants of a call's id, None where
-    any id will do. `renderer` runs the template; a template that comes from a file needs one that holds it within
-    limits.
+    efforts, by their names. `opens_thought` are the variables with which prompts end inside of a thought, so that
+    answers begin there, `without_thinking` apart; None where none does. `call_id_size` is how many letters and digits
+    the format wants of a call's id, None where any id will do. `renderer` runs the template; a template that comes from
+    a file needs one that holds it within limits.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Family:
     needs_description: bool = False
     without_thinking: Mapping[str, Any] = field(default_factory=dict)
     efforts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    opens_thought: bool = False
+    opens_thought: Mapping[str, Any] | None = None
     call_id_size: int | None = None
     renderer: Renderer = field(default=render_template, repr=False, compare=False)
 
@@ -165,9 +165,11 @@ class Family:
         off = self.without_thinking
         if off and all(template_kwargs.get(name) == off[name] for name in off):
             return Thought(may_begin=False)
+        opens = self.opens_thought
+        is_open = opens is not None and all(template_kwargs.get(name) == opens[name] for name in opens)
         if not off and not thinks:
-            return Thought(self.opens_thought, may_begin=False, max_tokens=0)
-        return Thought(self.opens_thought, max_tokens=max_tokens)
+            return Thought(is_open, may_begin=False, max_tokens=0)
+        return Thought(is_open, max_tokens=max_tokens)
 
     def prepare_tools(self, tools: Sequence[Tool] | None) -> PreparedTools | None:
         """The tools as the template reads them, for `render` and `prompt`: who asks often prepares them once.

@@ -11,17 +11,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from chat_templates.forms.wrapped import WrappedCall
-from chat_templates.readers.function_tag import FUNCTION, read_function
+from chat_templates.readers.function_tag import FUNCTION, read_tag
 from chat_templates.readers.json_calls import read_calls, read_end_tag
 from chat_templates.readers.state import ParserState
 from chat_templates.readers.tape import Reading
 
 Reader = Callable[[ParserState, str], Reading[None]]
-
-
-def _tagged(state: ParserState, opening: str) -> Reading[None]:
-    state.tape.give_back(FUNCTION)
-    yield from read_function(state, opening.removesuffix(FUNCTION))
 
 
 def _in_tag(state: ParserState, opening: str) -> Reading[None]:
@@ -44,7 +39,7 @@ SIBLINGS: Mapping[str, Reader] = MappingProxyType(
         "<tool_call>": WrappedCall("<tool_call>", "</tool_call>").read,
         "<function_call>": WrappedCall("<function_call>", "</function_call>").read,
         "<functioncall": _in_tag,
-        FUNCTION: _tagged,
+        FUNCTION: read_tag,
     }
 )
 """What such a call begins with, and what reads on after it."""

@@ -30,6 +30,11 @@ def python_arguments(schema: Mapping[str, Any], grammar: LarkGrammar, *, objects
     return _PythonLiterals(schema, grammar, objects_as_json=objects_as_json).arguments(schema)
 
 
+def python_value(schema: Any, root: Mapping[str, Any], grammar: LarkGrammar) -> str:
+    """The rule of one literal that fits a schema whose references lead into `root`."""
+    return _PythonLiterals(root, grammar, objects_as_json=False).value(schema)
+
+
 class _PythonLiterals(Literals):
     constants: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"boolean": ("True", "False"), "null": ("None",)}

@@ -27,7 +27,7 @@ QWEN35 = Family(
     special_tokens=frozenset({"<tool_call>", "</tool_call>", "<think>", "</think>"}),
     variables={"called": called},
     without_thinking={"enable_thinking": False},
-    opens_thought=True,
+    opens_thought={},
     example_model="unsloth/Qwen3.5-0.8B-GGUF",
     evidence="S",
 )

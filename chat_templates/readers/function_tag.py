@@ -1,14 +1,15 @@
 r"""The body of a call behind a tag with its name: `<function=NAME>`, then JSON or tags of parameters.
 
-Knows the tags and JSON Schema's types; no marker of a family. Arguments are told as JSON. A value that is a text by its
-schema is told as it comes; any other when it is complete, since only then its type is known.
-Sources: the chat templates of Qwen3-Coder and Qwen3.5; Qwen's own parser, whose conversion of values this is where the
-schema names a type.
+Knows the tags in both spellings and JSON Schema's types; no marker of a family. Arguments are told as JSON. A value
+that is a text by its schema is told as it comes; any other when it is complete, since only then its type is known.
+Sources: the chat templates of Qwen3-Coder, Qwen3.5 and MiniCPM5; Qwen's own parser, whose conversion of values this is
+where the schema names a type.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from chat_templates.readers.held import Held
@@ -21,9 +22,29 @@ from chat_templates.schema.types import type_of
 
 FUNCTION = "<function"
 END = "</function>"
-PARAMETER = "<parameter="
-PARAMETER_END = "</parameter>"
-NEWLINE = "\n"  # stands before and after a value, and is none of it
+_NAME_IN_ATTRIBUTE = re.compile(r"""\s*name\s*=\s*["']?([^"']*)["']?\s*""")
+
+
+@dataclass(frozen=True, slots=True)
+class TagSpelling:
+    """How tags of parameters are spelled: `opening`, a key, `close`, a value, `end`.
+
+    `newline` stands before and after a value and is none of it. `raw` are the texts around a value in which tags are
+    text, where there are such.
+    """
+
+    opening: str
+    close: str
+    end: str
+    newline: str = ""
+    raw: tuple[str, str] | None = None
+
+
+EQUALS = TagSpelling("<parameter=", ">", "</parameter>", newline="\n")
+"""`<parameter=KEY>`, behind `<function=NAME>`."""
+ATTRIBUTES = TagSpelling('<param name="', '">', "</param>", raw=("<![CDATA[", "]]>"))
+"""`<param name="KEY">`, behind `<function name="NAME">`."""
+_SPELLINGS = {EQUALS: "<parameter=", ATTRIBUTES: "<param "}  # with what each begins, whatever the quotes
 
 
 def read_function(state: ParserState, opening: str) -> Reading[bool]:
@@ -44,11 +65,18 @@ def read_function(state: ParserState, opening: str) -> Reading[bool]:
         state.answer.start_call(name)
         return True
     is_object = c == "{"
-    if not (is_object or (yield from follows(state.tape, PARAMETER)) or (yield from follows(state.tape, END))):
+    if not (is_object or (yield from _spelling(state)) or (yield from follows(state.tape, END))):
         state.answer.content(held.text)
         return False
     call = _Call(state, name, state.answer.start_call(name), held)
     return (yield from (call.read_object() if is_object else call.read()))
+
+
+def read_tag(state: ParserState, opening: str) -> Reading[None]:
+    """A call from its tag on, whose beginning stands at the end of what was read as `opening`."""
+    at = opening.rindex(FUNCTION)
+    state.tape.give_back(opening[at:])
+    yield from read_function(state, opening[:at])
 
 
 def is_cut_tag(state: ParserState) -> Reading[bool]:
@@ -70,9 +98,9 @@ def _name(state: ParserState, held: Held) -> Reading[str | None]:
     held.add(FUNCTION)
     sign = yield from state.tape.next()
     held.add(sign or "")
-    if sign is None or sign not in "=>":
+    if sign is None or sign not in "=> ":
         return None
-    end = ">" if sign == "=" else END
+    end = END if sign == ">" else ">"
     name = ""
     while not name.endswith(end):
         c = yield from state.tape.next()
@@ -82,7 +110,18 @@ def _name(state: ParserState, held: Held) -> Reading[str | None]:
         name += c
         held.add(c)
     bare = name.removesuffix(end).strip().strip("\"'")
+    if sign == " ":
+        attribute = _NAME_IN_ATTRIBUTE.fullmatch(name.removesuffix(end))
+        bare = attribute[1].strip() if attribute else ""
     return bare if bare and state.offered.has(bare) else None
+
+
+def _spelling(state: ParserState) -> Reading[TagSpelling | None]:
+    """How the tag of a parameter that comes next is spelled; None if none comes. It is left on the tape."""
+    for spelling, beginning in _SPELLINGS.items():
+        if (yield from follows(state.tape, beginning)):
+            return spelling
+    return None
 
 
 @dataclass(slots=True)
@@ -102,9 +141,10 @@ class _Call:
         while True:
             space, c = yield from tape.next_solid()
             tape.give_back(c)
-            if (yield from follows(tape, PARAMETER)):
+            spelling = yield from _spelling(self.state)
+            if spelling is not None:
                 self.held.add(space)
-                if not (yield from self._parameter()):
+                if not (yield from self._parameter(spelling)):
                     return self._broken_off()
                 continue
             is_over = tape.is_at_end
@@ -146,48 +186,57 @@ class _Call:
         self.state.answer.retract_call(self.index, self.held.text)
         return False
 
-    def _parameter(self) -> Reading[bool]:
+    def _parameter(self, spelling: TagSpelling) -> Reading[bool]:
         """One parameter; False if the text ended in it."""
-        tape = self.state.tape
-        key = yield from self._key()
+        tape, newline = self.state.tape, spelling.newline
+        key = yield from self._key(spelling)
         if key is None:
             return False
         types = self.state.offered.types(self.name, key)
         separator = ", " if self.n_told else ""
         self.n_told += 1
         self._tell(f"{separator}{json.dumps(key, ensure_ascii=False)}: ")
-        c = yield from tape.next()
-        if c == NEWLINE:
-            self.held.add(c)
-        else:
-            tape.give_back(c)
+        end_tag = yield from self._before_value(spelling)
         if types == frozenset({"string"}):
             self._tell('"')
-            space, end = yield from read_until(tape, Ends((PARAMETER_END,)), self._tell_text)
+            space, end = yield from read_until(tape, Ends((end_tag,)), self._tell_text)
             self.held.add(space + (end or ""))
             if end is None:
                 return False
-            self._tell(f'{escaped(space.removesuffix(NEWLINE))}"')
+            self._tell(f'{escaped(space.removesuffix(newline))}"')
         else:
             pieces: list[str] = []
-            space, end = yield from read_until(tape, Ends((PARAMETER_END,)), pieces.append)
+            space, end = yield from read_until(tape, Ends((end_tag,)), pieces.append)
             text = "".join(pieces)
             self.held.add(text + space + (end or ""))
             if end is None:
                 return False
-            self._tell(as_json(text + space.removesuffix(NEWLINE), types))
+            self._tell(as_json(text + space.removesuffix(newline), types))
         return True
 
-    def _key(self) -> Reading[str | None]:
-        key = ""
-        while not key.endswith(">"):
+    def _before_value(self, spelling: TagSpelling) -> Reading[str]:
+        """Read what stands before a value; returns what ends it."""
+        before, end = spelling.newline, spelling.end
+        if spelling.raw and (yield from follows(self.state.tape, spelling.raw[0])):
+            before, end = spelling.raw[0], spelling.raw[1] + end
+        if before and (yield from follows(self.state.tape, before)):
+            for _ in before:
+                yield from self.state.tape.next()
+            self.held.add(before)
+        return end
+
+    def _key(self, spelling: TagSpelling) -> Reading[str | None]:
+        tag, beginning = "", _SPELLINGS[spelling]
+        while not tag.endswith(">"):
             c = yield from self.state.tape.next()
-            if c is None or len(key) > len(PARAMETER) + MAX_NAME:
+            if c is None or len(tag) > len(beginning) + MAX_NAME:
                 self.state.tape.give_back(c)
                 return None
-            key += c
+            tag += c
             self.held.add(c)
-        return key.removeprefix(PARAMETER).removesuffix(">").strip()
+        key = tag.removeprefix(beginning).removesuffix(">")
+        attribute = _NAME_IN_ATTRIBUTE.fullmatch(key) if spelling is ATTRIBUTES else None
+        return attribute[1] if attribute else key.strip()
 
     def _tell(self, text: str) -> None:
         self.state.answer.arguments(self.index, text)

@@ -184,7 +184,7 @@ def native_turn(family, n_calls):
     call = {"id": "call00001", "type": "function", "function": {"name": "time.now-v2", "arguments": "{}"}}
     history = [{"role": "user", "content": "?"}, {"role": "assistant", "content": None, "tool_calls": [call] * n_calls}]
     # Where the prompt opens a thought, the answer of a history without thoughts begins behind it.
-    closed = family.without_thinking if family.opens_thought else {}
+    closed = family.without_thinking if family.opens_thought == {} else {}
     before = family.render(history[:1], TOOLS, add_generation_prompt=True, template_kwargs=closed)
     before = before.removesuffix("".join(family.output.reasoning or ()))  # an empty thought is not in history
     turn = family.render(history, TOOLS, add_generation_prompt=False).removeprefix(before.rstrip("\n")).strip("\n")

@@ -78,7 +78,7 @@ def turn_of(family, calls) -> str:
         ],
     }
     # Where the prompt opens a thought, the answer of a history without thoughts begins behind it.
-    closed = family.without_thinking if family.opens_thought else {}
+    closed = family.without_thinking if family.opens_thought == {} else {}
     before = family.render([question], TOOLS, add_generation_prompt=True, template_kwargs=closed)
     before = before.removesuffix("".join(family.output.reasoning or ()))  # an empty thought is not in history
     text = family.render([question, answer], TOOLS, add_generation_prompt=False)

@@ -29,6 +29,7 @@ TEMPLATES = {
     "Qwen-Qwen2.5-7B-Instruct": "qwen2.5",
     "Qwen-Qwen3-0.6B": "qwen3",
     "google-gemma-4-31B-it": "gemma-4",
+    "openbmb-MiniCPM5-1B": "minicpm5",
     "Qwen3-Coder": "qwen3-coder",
     "Qwen3.5-4B": "qwen3.5",
     "meta-llama-Llama-3.1-8B-Instruct": "llama-3.1",

@@ -222,7 +222,12 @@ async def test_an_ungrounded_call_may_be_allowed(ask):
 
 # Arguments of families whose calls are neither JSON nor Python.
 TAGS = "<parameter=city>\nOslo\n</parameter>\n"
-WRITTEN = {"qwen3-coder": TAGS, "qwen3.5": TAGS, "gemma-4": '{city:<|"|>Oslo<|"|>}'}
+WRITTEN = {
+    "minicpm5": '<param name="city">Oslo</param>',
+    "qwen3-coder": TAGS,
+    "qwen3.5": TAGS,
+    "gemma-4": '{city:<|"|>Oslo<|"|>}',
+}
 
 
 @pytest.mark.parametrize("family_id", CALLING)
