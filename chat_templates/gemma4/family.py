@@ -11,9 +11,10 @@ from chat_templates.errors import TemplateRequestError
 from chat_templates.family import Family, template_source
 from chat_templates.formats import OutputFormat
 from chat_templates.forms.member_list import MemberListCall
-from chat_templates.gemma4.declaration import QUOTE, argument, called, declaration
+from chat_templates.gemma4.declaration import Notation
 from chat_templates.render import ArgumentsAs
 
+NOTATION = Notation('<|"|>')
 _THOUGHT = ("<|channel>thought\n", "<channel|>")
 
 
@@ -48,7 +49,7 @@ GEMMA_4 = Family(
     title="Gemma 4",
     template=template_source(__package__),
     output=OutputFormat(
-        call=MemberListCall("<|tool_call>", "<tool_call|>", QUOTE),
+        call=MemberListCall("<|tool_call>", "<tool_call|>", NOTATION.quote),
         reasoning=_THOUGHT,
         stop=("<turn|>", "<|tool_response>", "<eos>"),
     ),
@@ -57,8 +58,8 @@ GEMMA_4 = Family(
     markers=("<|turn>", "<|tool_call>", "<|channel>thought"),
     bos_token="<bos>",  # noqa: S106  a token of the vocabulary
     eos_token="<turn|>",  # noqa: S106
-    special_tokens=frozenset({"<|tool_call>", "<tool_call|>", QUOTE, "<|channel>", "<channel|>"}),
-    variables={"argument": argument, "called": called, "declaration": declaration},
+    special_tokens=frozenset({"<|tool_call>", "<tool_call|>", NOTATION.quote, "<|channel>", "<channel|>"}),
+    variables={"notation": NOTATION},
     example_model="unsloth/gemma-4-E2B-it-GGUF",
     evidence="S",
 )

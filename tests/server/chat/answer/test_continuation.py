@@ -223,6 +223,7 @@ async def test_an_ungrounded_call_may_be_allowed(ask):
 # Arguments of families whose calls are neither JSON nor Python.
 TAGS = "<parameter=city>\nOslo\n</parameter>\n"
 WRITTEN = {
+    "functiongemma": "{city:<escape>Oslo<escape>}",
     "minicpm5": '<param name="city">Oslo</param>',
     "qwen3-coder": TAGS,
     "qwen3.5": TAGS,

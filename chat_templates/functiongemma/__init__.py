@@ -1,0 +1,1 @@
+"""Google's FunctionGemma: 270 million parameters for calls alone."""
