@@ -91,6 +91,7 @@ FAMILIES: Mapping[str, str] = {
     "granite-4.0": "chat_templates.granite4.family:GRANITE_40",
     "granite-4.1": "chat_templates.granite4.family:GRANITE_41",
     "gemma-4": "chat_templates.gemma4.family:GEMMA_4",
+    "gpt-oss": "chat_templates.gpt_oss.family:GPT_OSS",
     "functiongemma": "chat_templates.functiongemma.family:FUNCTIONGEMMA",
     "minicpm5": "chat_templates.minicpm5.family:MINICPM5",
     "generic": "chat_templates.generic.family:GENERIC",

@@ -51,6 +51,11 @@ class CallForm(ABC):
         return ""
 
     @property
+    def behind_thought(self) -> str:
+        """What stands between a thought and what follows it in an answer."""
+        return "\n\n"
+
+    @property
     def no_opening(self) -> str | None:
         """Regular expression of what begins like an opening but is known to be none by the character after it."""
         return None

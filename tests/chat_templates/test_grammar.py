@@ -176,7 +176,7 @@ def test_a_near_miss_is_constrained_from_its_arguments_on(family_id, head, compi
 
 
 WITHOUT_CALLS_IN_HISTORY = {"minitron", "xlam-1-fc"}
-ONE_CALL_A_TURN = {"llama-3.1", "llama-3.2"}
+ONE_CALL_A_TURN = {"llama-3.1", "llama-3.2", "gpt-oss"}
 
 
 def native_turn(family, n_calls):

@@ -318,13 +318,15 @@ class Continuation:
 
     def _spoken(self, said: Said) -> str:
         """The answer's text of what was said besides calls."""
-        reasoning = self._shared.family.output.reasoning
-        if reasoning is None:
-            return said.content
-        if self._tool_set.thought.is_open:
-            return f"{said.reasoning}{reasoning[1]}\n\n{said.content}"
-        thought = f"{reasoning[0]}{said.reasoning}{reasoning[1]}\n\n" if said.reasoning else ""
-        return thought + said.content
+        output = self._shared.family.output
+        words = output.call.text_start + said.content if said.content.strip() else ""
+        if output.reasoning is None:
+            return words
+        begin, end = output.reasoning
+        if not (said.reasoning or self._tool_set.thought.is_open):
+            return words
+        thought = said.reasoning if self._tool_set.thought.is_open else begin + said.reasoning
+        return thought + end + output.call.behind_thought + words
 
     def _resumed(self, begun: GenerationRequest, text: str, constraint: Constraint | None) -> GenerationRequest:
         """A generation that continues `text` after a prompt, under another constraint and what is left of the limit.

@@ -201,6 +201,30 @@ def test_an_effort_bounds_a_thought_unless_the_client_does(wish, bound):
     assert thought_of(request, get_family("ministral-3")).max_tokens == bound
 
 
+@pytest.mark.parametrize(
+    ("family_id", "said", "spoken"),
+    [
+        ("qwen3", Said(content="I look.", reasoning="Hm."), "<think>Hm.</think>\n\nI look."),
+        ("qwen3", Said(content="I look.", reasoning=""), "I look."),
+        ("functionary-v3.2", Said(content="I look.", reasoning=""), "all\nI look."),
+        ("functionary-v3.2", Said(content="", reasoning=""), ""),
+        (
+            "gpt-oss",
+            Said(content="I look.", reasoning="Hm."),
+            "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>I look.",
+        ),
+    ],
+)
+async def test_what_goes_on_after_words_has_them_as_its_family_writes_them(family_id, said, spoken):
+    vocabulary = ByteVocabulary()
+    engine = AsyncEngine(FakeRunner(n_ctx=4096, n_batch=512, n_vocab=len(vocabulary.pieces)), vocabulary)
+    service = ChatService(engine, get_family(family_id))
+    request = ChatRequest(MESSAGES, TOOLS)
+    generation, tool_set, _ = service._prepare(request)
+    assert service._continuations.of(request, generation, tool_set)._spoken(said) == spoken
+    engine.close()
+
+
 async def test_what_goes_on_after_a_thought_that_the_prompt_opened_closes_it(thinking_service):
     service = thinking_service
     request = ChatRequest(MESSAGES, TOOLS)

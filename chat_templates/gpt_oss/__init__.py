@@ -1,0 +1,1 @@
+"""OpenAI's gpt-oss: the harmony format, messages in channels."""
