@@ -8,7 +8,7 @@ and its description of the harmony format. The recipient stands before the chann
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm, Function
@@ -91,6 +91,11 @@ class ChannelCall(CallForm):
     def around(self, name: str) -> tuple[str, str]:
         """See `CallForm.around`."""
         return f"{CHANNEL}commentary{_RECIPIENT}{TOOLS}{name} {CONSTRAIN}json{MESSAGE}", ""
+
+    def beginnings(self, names: Iterable[str]) -> tuple[str, ...]:
+        """See `CallForm.beginnings`: with the recipient on either side of the channel."""
+        told = [(f"{_RECIPIENT}{TOOLS}{name}", f"{CHANNEL}commentary{_RECIPIENT}{TOOLS}{name}") for name in names]
+        return tuple(text for both in told for text in both)
 
     def call(self, grammar: LarkGrammar, function: Function) -> str:
         """See `CallForm.call`: with the recipient on either side of the channel."""

@@ -227,7 +227,13 @@ class ChatService:
             return None
         commitment = self._tool_sets.commitment(request, tool_set) if bias > 0 else None
         beginnings = self._family.call_beginnings(tools)
-        return self._decision_tokens.decision(beginnings, bias, commitment, in_thought=tool_set.thought.is_open)
+        return self._decision_tokens.decision(
+            beginnings,
+            bias,
+            commitment,
+            in_thought=tool_set.thought.is_open,
+            text_start=self._family.output.call.text_start,
+        )
 
 
 def _n_others(request: ChatRequest) -> int | None:

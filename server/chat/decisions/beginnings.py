@@ -33,10 +33,14 @@ class DecisionTokens:
         commitment: Constraint | None = None,
         *,
         in_thought: bool = False,
+        text_start: str = "",
     ) -> Decision:
-        """`offset` for every token with which one of the texts may begin: those whose bytes a text starts with."""
+        """`offset` for every token with which one of the texts may begin: those whose bytes a text starts with.
+
+        Tokens with which `text_start` begins as well decide nothing.
+        """
         return Decision(
-            self._beginning_with(beginnings),
+            self._beginning_with(beginnings, text_start),
             offset,
             passes=self._blank,
             reopens=self._reopens,
@@ -44,10 +48,11 @@ class DecisionTokens:
             commitment=commitment,
         )
 
-    def _find(self, beginnings: tuple[str, ...]) -> tuple[int, ...]:
-        tokens: set[int] = set()
-        for text in beginnings:
-            data = text.encode()
-            for n in range(1, len(data) + 1):
-                tokens.update(self._ids.get(data[:n], ()))
-        return tuple(sorted(tokens))
+    def _find(self, beginnings: tuple[str, ...], text_start: str) -> tuple[int, ...]:
+        tokens = {token for text in beginnings for token in self._prefixes(text)}
+        return tuple(sorted(tokens - self._prefixes(text_start)))
+
+    def _prefixes(self, text: str) -> set[int]:
+        """The tokens with which a text begins."""
+        data = text.encode()
+        return {token for n in range(1, len(data) + 1) for token in self._ids.get(data[:n], ())}

@@ -22,6 +22,11 @@ def test_the_tokens_of_a_decision_are_those_that_a_call_may_begin_with():
     assert set(tokens) == {VOCABULARY.special["<tool_call>"], ord("<"), ord("{")}
 
 
+def test_a_token_with_which_words_begin_as_well_decides_nothing():
+    tokens = DecisionTokens(VOCABULARY, None).decision(("add\n", "get\n"), 5.0, text_start="all\n").tokens
+    assert set(tokens) == {ord("g")}
+
+
 def test_an_offset_turns_the_first_token_and_no_later_one():
     logits = np.zeros(len(VOCABULARY.pieces), dtype=np.float32)
     logits[ord("A")] = 3.0
