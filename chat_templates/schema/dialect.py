@@ -6,7 +6,7 @@ nothing of grammars. Law: the meaning stays; the caller's schema is not modified
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 SUBSCHEMA_MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
@@ -55,6 +55,21 @@ def parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, schema[key]
 
 
+def mapped(schema: Mapping[str, Any], rewrite: Callable[[Any], Any]) -> dict[str, Any]:
+    """A copy with each subschema one level below rewritten; what is malformed stays as it is."""
+    out = dict(schema)
+    for key in SUBSCHEMA_MAPS:
+        if isinstance(out.get(key), Mapping):
+            out[key] = {name: rewrite(part) for name, part in out[key].items()}
+    for key in SUBSCHEMA_LISTS:
+        if isinstance(out.get(key), list):
+            out[key] = [rewrite(part) for part in out[key]]
+    for key in SUBSCHEMAS:
+        if key in out:
+            out[key] = rewrite(out[key])
+    return out
+
+
 def in_2020_12(schema: Any) -> Any:
     """A copy of a schema in draft 2020-12, whatever `$schema` says.
 
@@ -76,16 +91,7 @@ def in_2020_12(schema: Any) -> Any:
     _translate_dependencies(out)
     _translate_bound(out, "exclusiveMinimum", "minimum")
     _translate_bound(out, "exclusiveMaximum", "maximum")
-    for key in SUBSCHEMA_MAPS:
-        if isinstance(out.get(key), Mapping):
-            out[key] = {name: _part(part) for name, part in out[key].items()}
-    for key in SUBSCHEMA_LISTS:
-        if isinstance(out.get(key), list):
-            out[key] = [_part(part) for part in out[key]]
-    for key in SUBSCHEMAS:
-        if key in out:
-            out[key] = _part(out[key])
-    return out
+    return mapped(out, _part)
 
 
 def _part(schema: Any) -> Any:

@@ -16,13 +16,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chat_templates.schema.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS, in_2020_12
+from chat_templates.schema.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS, in_2020_12, mapped
 from chat_templates.schema.disjoint import all_disjoint
 from chat_templates.schema.keywords import ANNOTATIONS, CONSTRAINTS, COUNTS, misshapen, value_fault
 from chat_templates.schema.limits import SchemaLimitError, check_limits
 from chat_templates.schema.narrowing import clip_whole_numbers, is_clipped, with_discriminators
 from chat_templates.schema.pattern import PatternError, PatternLimitError, portable
 from chat_templates.schema.references import references, resolve
+from chat_templates.schema.rewriting.addresses import with_pointers
+from chat_templates.schema.rewriting.conditions import CONDITIONS, without_condition
+from chat_templates.schema.rewriting.names import name_properties
 
 FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": True}
@@ -33,8 +36,9 @@ MAX_COUNTED_PROPERTIES = 40
 # The product of three is still below 2**32.
 MAX_COMBINED_STEP = 1000
 
+_MAX_TRIALS = 3  # conditions within conditions that are tried
+
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref", "$dynamicRef")
-_NAMED = ("properties", "patternProperties", "unevaluatedProperties", *_IN_PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,11 @@ def enforce(schema: Mapping[str, Any]) -> Enforcement:
 
     Raises `SchemaLimitError` for a schema that is too large, or has no finite value.
     """
-    given = in_2020_12(schema)
-    check_limits(given)
+    named = in_2020_12(schema)
+    check_limits(named)
+    given = with_pointers(named)
+    if given is not named:
+        check_limits(given)
     narrowed = with_discriminators(given)
     rewriting = _Rewriting(narrowed)
     enforced = rewriting.schema(narrowed, "")
@@ -100,8 +107,9 @@ def degraded(given: Mapping[str, Any], fault: Unenforceable) -> Enforcement:
 class _Rewriting:
     """One pass over a schema: what the grammar builder understands, and `faults` for what it does not."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], *, depth: int = 0) -> None:
         self._root = root
+        self._depth = depth
         self._combines_multiples = _combines_multiples(root)
         self.faults: list[Unenforceable] = []
 
@@ -142,7 +150,6 @@ class _Rewriting:
         for key in SUBSCHEMAS:
             if key in out:
                 out[key] = self.schema(out[key], f"{path}.{key}")
-        _list_names(out)
         return out
 
     def _rewrite(self, out: dict[str, Any], path: str) -> None:
@@ -150,13 +157,15 @@ class _Rewriting:
         _drop_impossible(out)
         clip_whole_numbers(out)
         self._rewrite_unevaluated(out)
+        self._rewrite_conditions(out)
         self._rewrite_one_of(out, path)
         self._rewrite_strings(out, path)
+        name_properties(out)
         self._rewrite_patterns(out, path)
         self._check_values(out, path)
         self._check_properties(out, path)
         for key, reason in _NEVER.items():
-            if key in out and not (key == "propertyNames" and _listed_names(out)):
+            if key in out:
                 self._free(out, path, key, reason)
         self._check_reference(out, path)
 
@@ -186,6 +195,29 @@ class _Rewriting:
         if "unevaluatedItems" in out and "contains" not in out:
             out.setdefault("items", out.pop("unevaluatedItems"))
 
+    def _rewrite_conditions(self, out: dict[str, Any]) -> None:
+        for keyword in CONDITIONS:
+            if keyword in out and keyword != "oneOf":
+                self._say_otherwise(keyword, out)
+
+    def _say_otherwise(self, keyword: str, out: dict[str, Any]) -> bool:
+        """Write a condition as alternatives, where they are enforceable; False where they are not."""
+        said = without_condition(keyword, out, self._root)
+        if said is None or said is False or self._depth >= _MAX_TRIALS:
+            return False
+        trial = _Rewriting(self._root, depth=self._depth + 1)
+        trial.schema(said, "")
+        if trial.faults:
+            return False
+        for each in (keyword, "then", "else") if keyword == "if" else (keyword,):
+            out.pop(each, None)
+        if said is not True and said != {}:
+            if set(said) == {"anyOf"} and not {"anyOf", "oneOf"} & out.keys():
+                out["anyOf"] = said["anyOf"]
+            else:
+                out["allOf"] = [*out.get("allOf", ()), said]
+        return True
+
     def _rewrite_one_of(self, out: dict[str, Any], path: str) -> None:
         options = out.get("oneOf")
         if options is None:
@@ -195,7 +227,7 @@ class _Rewriting:
             renamed = {"anyOf" if key == "oneOf" else key: value for key, value in out.items()}
             out.clear()
             out.update(renamed)
-        else:
+        elif not self._say_otherwise("oneOf", out):
             self._fault(path, "oneOf", "its alternatives are not known to exclude one another")
             options = out.pop("oneOf")
             if "anyOf" not in out:
@@ -274,21 +306,12 @@ def well_formed(schema: Any) -> Any:
     """A schema without malformed keywords: to validate against."""
     if not isinstance(schema, Mapping):
         return schema if isinstance(schema, bool) else True
-    out = {
+    kept = {
         key: value
         for key, value in schema.items()
         if key not in CONSTRAINTS or _holds_schemas(key, value) or not misshapen(key, value)
     }
-    for key in SUBSCHEMA_MAPS:
-        if key in out:
-            out[key] = {name: well_formed(part) for name, part in out[key].items()}
-    for key in SUBSCHEMA_LISTS:
-        if key in out:
-            out[key] = [well_formed(part) for part in out[key]]
-    for key in SUBSCHEMAS:
-        if key in out:
-            out[key] = well_formed(out[key])
-    return out
+    return mapped(kept, well_formed)
 
 
 def _holds_schemas(keyword: str, value: Any) -> bool:
@@ -307,9 +330,6 @@ def _drop_without_effect(out: dict[str, Any]) -> None:
         out.pop("maxContains", None)
     if out.get("uniqueItems") is False:
         del out["uniqueItems"]
-    names = out.get("propertyNames")
-    if names is True or names in ({}, {"type": "string"}):
-        del out["propertyNames"]
     for key in ("unevaluatedItems", "unevaluatedProperties"):
         if out.get(key) is True or out.get(key) == {}:
             del out[key]
@@ -325,26 +345,6 @@ def _drop_impossible(out: dict[str, Any]) -> None:
         possible = [option for option in out.get(key, ()) if option is not False]
         if possible:
             out[key] = possible
-
-
-def _listed_names(schema: Mapping[str, Any]) -> list[str]:
-    """The only names that an object may have by its `propertyNames`, if nothing else speaks of them; else nothing."""
-    names = schema["propertyNames"]
-    if not isinstance(names, Mapping) or not set(names) - ANNOTATIONS <= {"type", "enum"}:
-        return []
-    listed = names.get("enum") if names.get("type", "string") == "string" else None
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        return []
-    return [] if any(key in schema for key in _NAMED) else listed
-
-
-def _list_names(out: dict[str, Any]) -> None:
-    """Write names that `propertyNames` lists as properties: the same objects."""
-    if "propertyNames" in out:
-        names = _listed_names(out)
-        del out["propertyNames"]
-        out["properties"] = dict.fromkeys(names, out.get("additionalProperties", {}))
-        out["additionalProperties"] = False
 
 
 def _combines_multiples(root: Mapping[str, Any]) -> bool:

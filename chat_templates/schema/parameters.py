@@ -6,7 +6,7 @@ modified; what the schema allows explicitly stays allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from chat_templates.schema.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS
@@ -21,6 +21,9 @@ COMPOSITION = (
     "propertyNames",
     "minProperties",
 )
+
+_LISTS = ("anyOf", "oneOf", "allOf")
+_OF_LISTED = frozenset({"type", "properties", "required", *_LISTS})
 
 _OBJECT_PARTS = ("properties", "patternProperties", "required", "allOf", "$ref")
 
@@ -38,7 +41,7 @@ def arguments_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
 
     Objects that list `properties` and say nothing about others are closed (`additionalProperties: false`): a small
     model invents keys where it may. Objects built by composition (`anyOf`, `$ref`, …) are left as they are, since
-    closing one part of a composition forbids what the other parts allow.
+    closing one part of a composition forbids what the other parts allow, unless these speak of listed members alone.
     """
     given = parameters or {}
     schema: dict[str, Any] = _closed(given, frozenset(_shared_places(given)))
@@ -149,6 +152,10 @@ def _closed(schema: Any, shared: frozenset[str] = frozenset(), place: str = "#")
     return out
 
 
+def _is_of(members: Any, kind: type[Mapping[str, Any]] | type[list[Any]], names: Collection[str]) -> bool:
+    return isinstance(members, kind) and all(isinstance(name, str) and name in names for name in members)
+
+
 def _holds_beside(key: str, schema: Mapping[str, Any]) -> bool:
     """Whether a keyword's parts describe an object that another part describes as well."""
     return key == "allOf" or (key in ("anyOf", "oneOf") and any(name in schema for name in _OBJECT_PARTS))
@@ -161,7 +168,20 @@ def _is_closable(schema: Mapping[str, Any]) -> bool:
     in_the_way = {key for key in COMPOSITION if key in schema}
     if schema.get("minProperties", 0) <= len(properties):
         in_the_way.discard("minProperties")
+    in_the_way -= {key for key in _LISTS if key in in_the_way and _names_only(schema[key], properties.keys())}
     return not in_the_way
+
+
+def _names_only(parts: Any, names: Collection[str]) -> bool:
+    """Whether parts of an object speak of these members alone, so that closing it forbids nothing that one allows."""
+    return isinstance(parts, list) and all(
+        isinstance(part, Mapping)
+        and part.keys() <= _OF_LISTED
+        and _is_of(part.get("properties", {}), Mapping, names)
+        and _is_of(part.get("required", []), list, names)
+        and all(_names_only(part[key], names) for key in _LISTS if key in part)
+        for part in parts
+    )
 
 
 def _shared_places(schema: Any, *, is_part: bool = False) -> Iterator[str]:

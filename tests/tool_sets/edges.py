@@ -250,7 +250,7 @@ RECURSION = ToolSet(
 )
 
 CONDITIONS = ToolSet(
-    "conditions that no grammar holds to",
+    "conditions, some of which no grammar holds to",
     [
         tool(
             "ship",
@@ -260,16 +260,15 @@ CONDITIONS = ToolSet(
         ),
         tool("pay", "", {"card?": string(), "iban?": string()}, dependentRequired={"card": ["iban"]}),
         tool("name_it", "", {"name": {"type": "string", "not": {"enum": ["root", "admin"]}}}),
+        tool("name_badly", "", {"name": {"type": "string", "not": {"pattern": "^_"}}}),
         tool("choose", "", {"tags": array(string(), contains=const("main"))}),
         tool("login", "", {"password": string(pattern=r"^(?=.*\d)(?=.*[a-z]).{8,}$")}),
         tool("remote", "", {"pet": {"$ref": "https://example.org/pet.json"}}),
         tool("plain", "", {"note": string()}),
     ],
-    ("plain", {"note": "held to"}),
+    ("ship", {"country": "DE", "postcode": "10115"}),
     degraded={
-        "ship": {"if"},
-        "pay": {"dependentRequired"},
-        "name_it": {"not"},
+        "name_badly": {"not"},
         "choose": {"contains"},
         "login": {"pattern"},
         "remote": {"$ref"},

@@ -48,9 +48,9 @@ def accepts(compiler, parameters, value):
 @pytest.mark.parametrize(
     ("schema", "path", "keyword"),
     [
-        ({"not": {"type": "null"}}, ".properties.v", "not"),
+        ({"not": {"uniqueItems": True}}, ".properties.v", "not"),
         ({"type": "array", "items": {"uniqueItems": True}}, ".properties.v.items", "uniqueItems"),
-        ({"anyOf": [{}, {"if": {}, "then": {}}]}, ".properties.v.anyOf[1]", "if"),
+        ({"anyOf": [{}, {"if": {"pattern": "a"}, "then": {"minLength": 2}}]}, ".properties.v.anyOf[1]", "if"),
         ({"$defs": {"a": {"contains": {}}}}, ".properties.v.$defs.a", "contains"),
         ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, ".properties.v", "oneOf"),
         ({"pattern": "^(?=a)"}, ".properties.v", "pattern"),
@@ -66,7 +66,7 @@ def accepts(compiler, parameters, value):
         ({"enum": [["a\0b"]]}, ".properties.v", "enum"),
         ({"maximum": 1e300}, ".properties.v", "maximum"),
         ({"minProperties": 2}, ".properties.v", "minProperties"),
-        ({"dependencies": {"a": ["b"]}}, ".properties.v", "dependentRequired"),
+        ({"dependencies": {"a": {"uniqueItems": True}}}, ".properties.v", "dependentSchemas"),
         ({"allOf": [{"multipleOf": 65537}, {"multipleOf": 65539}]}, ".properties.v.allOf[0]", "multipleOf"),
     ],
 )
@@ -88,11 +88,11 @@ def test_what_cannot_be_enforced_is_named_and_left_out_at_its_place(schema, path
         ({"type": "array", "uniqueItems": True, "maxItems": 3}, {"type": "array", "maxItems": 3}),
         ({"type": "string", "required": True}, {"type": "string"}),
         ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, {"anyOf": [{"type": "integer"}, {"type": "number"}]}),
-        ({"type": "integer", "if": {"minimum": 3}, "then": {"maximum": 9}}, {"type": "integer"}),
+        ({"type": "integer", "if": {"multipleOf": 3}, "then": {"maximum": 9}}, {"type": "integer"}),
         ({"$ref": "#/nowhere", "type": "object"}, {"type": "object"}),
         ({"type": "object", "properties": {"a": 3}}, {"type": "object", "properties": {"a": True}}),
         (
-            {"type": "object", "properties": {"a": {}}, "dependentSchemas": {"a": {"required": ["b"]}}},
+            {"type": "object", "properties": {"a": {}}, "dependentSchemas": {"a": {"uniqueItems": True}}},
             {"type": "object", "properties": {"a": {}}, "additionalProperties": True},
         ),
         (
@@ -145,6 +145,41 @@ def test_beside_what_is_left_out_everything_stays(schema, enforced):
             [{"c": 1}, {"a": "x"}],
         ),
         ({"type": "object", "propertyNames": {"type": "string", "enum": ["a"]}, "required": ["a"]}, [{"a": []}], [{}]),
+        (
+            {"type": "object", "propertyNames": {"type": "string", "minLength": 2}, "additionalProperties": {}},
+            [{}, {"ab": 1}],
+            [{"a": 1}],
+        ),
+        ({"type": "object", "propertyNames": {"pattern": "^x"}}, [{"xy": 1}], [{"a": 1}]),
+        ({"type": "string", "not": {"enum": ["a", "ab"]}}, ["", "b", "abc", "ba"], ["a", "ab", 1]),
+        ({"type": ["string", "null"], "not": {"type": "null"}}, ["a"], [None]),
+        (
+            {"type": "object", "properties": {"a": {}, "b": {}}, "dependentRequired": {"b": ["a"]}},
+            [{}, {"a": 1}, {"a": 1, "b": 2}],
+            [{"b": 1}, {"c": 1}],
+        ),
+        (
+            {"type": "object", "properties": {"a": {}, "b": {}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            [{"a": 1}, {"b": 1}],
+            [{}, {"a": 1, "b": 2}, {"a": 1, "c": 2}],
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"kind": {"enum": ["file", "url"]}, "path": {"type": "string"}},
+                "required": ["kind"],
+                "if": {"properties": {"kind": {"const": "file"}}},
+                "then": {"required": ["path"]},
+                "else": {"properties": {"path": False}},
+            },
+            [{"kind": "file", "path": "x"}, {"kind": "url"}],
+            [{"kind": "file"}, {"kind": "url", "path": "x"}, {"kind": "url", "other": 1}],
+        ),
+        (
+            {"$id": "https://example.org/v", "$defs": {"s": {"$anchor": "s", "type": "string"}}, "$ref": "#s"},
+            ["a"],
+            [1],
+        ),
     ],
 )
 def test_what_clients_send_every_day_is_enforced(compiler, schema, valid, invalid):
@@ -186,7 +221,9 @@ def test_the_member_that_tells_alternatives_apart_is_required_where_it_has_a_def
         ({"type": "integer", "maximum": 2**63 - 1, "multipleOf": 3}, "maximum"),
         ({"propertyNames": {"enum": ["a"]}, "properties": {"b": {}}}, "propertyNames"),
         ({"propertyNames": {"enum": ["a"], "minLength": 1}}, "propertyNames"),
-        ({"not": {"type": "string"}}, "not"),
+        ({"not": {"type": "integer"}}, "not"),
+        ({"oneOf": [{"type": "integer"}, {"minimum": 2}]}, "oneOf"),
+        ({"not": {"enum": [str(i) for i in range(30)]}}, "not"),
     ],
 )
 def test_what_is_only_like_it_stays_degraded(schema, keyword):

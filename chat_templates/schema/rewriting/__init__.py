@@ -1,0 +1,1 @@
+"""What a grammar builder does not understand, said in keywords that it does."""
