@@ -1,4 +1,4 @@
-"""Calls as the elements of one JSON array: `[{"name": …, "arguments": {…}}, …]`, after a marker if there is one.
+"""Calls as the elements of one JSON array: `[{"name": …, "arguments": {…}}, …]`, between markers if there are any.
 
 The array and its objects are read by `json_calls`, as every family's near misses are.
 """
@@ -10,35 +10,36 @@ from dataclasses import dataclass
 
 from chat_templates.forms.form import CallForm, Function
 from chat_templates.lark.rules import LarkGrammar
-from chat_templates.readers.json_calls import object_head, read_calls
+from chat_templates.readers.json_calls import object_head, read_calls, read_end_tag
 from chat_templates.readers.state import OfferedNames, ParserState
 from chat_templates.readers.tape import Reading
 
 
 @dataclass(frozen=True, slots=True)
 class CallList(CallForm):
-    """Calls in an array after `start`. `id_pattern` is the regex of a call's `id`, its last key, where it has one."""
+    """Calls in an array between `start` and `end`. `id_pattern` is the regex of a call's `id`, its last key if any."""
 
     start: str
     id_pattern: str | None = None
+    end: str = ""
     separator: str = ", "
 
     @property
     def markers(self) -> tuple[str, ...]:
         """See `CallForm.markers`."""
-        return (self.start,) if self.start else ()
+        return tuple(marker for marker in (self.start, self.end) if marker)
 
     def openings(self, offered: OfferedNames) -> tuple[str, ...]:
         """The marker, unless no call can be meant. A bare array is the parser's own near miss."""
-        return () if offered.names == frozenset() else self.markers
+        return (self.start,) if self.start and offered.names != frozenset() else ()
 
     def read(self, state: ParserState, opening: str) -> Reading[None]:
         """The array after the marker; if it is none of calls, the text after the marker is content."""
         del opening
         space, c = yield from state.tape.next_solid()
         state.tape.give_back(c)
-        if c is not None and c in "[{":
-            yield from read_calls(state, space)
+        if c is not None and c in "[{" and (yield from read_calls(state, space)) and self.end:
+            yield from read_end_tag(state, self.end)
 
     def around(self, name: str) -> tuple[str, str]:
         """See `CallForm.around`: of an element without an id."""
@@ -67,7 +68,7 @@ class CallList(CallForm):
     @property
     def closing(self) -> str:
         """See `CallForm.closing`."""
-        return "]"
+        return f"]{self.end}"
 
     def answer(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         """See `CallForm.answer`: one array."""
@@ -82,4 +83,4 @@ class CallList(CallForm):
 
     def _array(self, grammar: LarkGrammar, call: str, *, parallel: bool) -> str:
         more = self.more(grammar, call) if parallel else ""
-        return f'"[" {call} {more} "]"'
+        return f'"[" {call} {more} "]" {grammar.literal(self.end)}'.rstrip()

@@ -152,7 +152,7 @@ def _closed(schema: Any, shared: frozenset[str] = frozenset(), place: str = "#")
     return out
 
 
-def _is_of(members: Any, kind: type[Mapping[str, Any]] | type[list[Any]], names: Collection[str]) -> bool:
+def _is_of(members: Any, kind: type[Mapping[str, Any] | list[Any]], names: Collection[str]) -> bool:
     return isinstance(members, kind) and all(isinstance(name, str) and name in names for name in members)
 
 

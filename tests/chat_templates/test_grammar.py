@@ -188,7 +188,9 @@ def native_turn(family, n_calls):
     before = family.render(history[:1], TOOLS, add_generation_prompt=True, template_kwargs=closed)
     before = before.removesuffix("".join(family.output.reasoning or ()))  # an empty thought is not in history
     turn = family.render(history, TOOLS, add_generation_prompt=False).removeprefix(before.rstrip("\n")).strip("\n")
-    return turn.removesuffix(next(s for s in (*family.output.stop, "") if turn.endswith(s)))
+    while turn.endswith(family.output.stop):
+        turn = turn.removesuffix(next(s for s in family.output.stop if turn.endswith(s)))
+    return turn
 
 
 @pytest.mark.parametrize(

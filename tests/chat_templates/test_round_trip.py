@@ -84,7 +84,9 @@ def turn_of(family, calls) -> str:
     text = family.render([question, answer], TOOLS, add_generation_prompt=False)
     n_common = next((i for i, (a, b) in enumerate(zip(before, text, strict=False)) if a != b), len(before))
     turn = text[n_common:].strip("\n")
-    return turn.removesuffix(next((stop for stop in family.output.stop if turn.endswith(stop)), ""))
+    while turn.endswith(family.output.stop):
+        turn = turn.removesuffix(next(stop for stop in family.output.stop if turn.endswith(stop)))
+    return turn
 
 
 def accepts(constraint, vocabulary: Vocabulary, text: str) -> bool:
