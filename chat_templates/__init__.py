@@ -93,6 +93,7 @@ FAMILIES: Mapping[str, str] = {
     "gemma-4": "chat_templates.gemma4.family:GEMMA_4",
     "hammer-2.1": "chat_templates.hammer.family:HAMMER_21",
     "phi-4-mini": "chat_templates.phi4_mini.family:PHI_4_MINI",
+    "smollm3": "chat_templates.smollm3.family:SMOLLM3",
     "gpt-oss": "chat_templates.gpt_oss.family:GPT_OSS",
     "functiongemma": "chat_templates.functiongemma.family:FUNCTIONGEMMA",
     "minicpm5": "chat_templates.minicpm5.family:MINICPM5",

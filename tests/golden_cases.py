@@ -8,7 +8,7 @@ from typing import Any
 
 # Families that write the same format share its outputs.
 SHARED = {
-    "hermes": ("hermes-2-pro", "qwen2.5", "qwen3", "arch-agent"),
+    "hermes": ("hermes-2-pro", "qwen2.5", "qwen3", "arch-agent", "smollm3"),
     "mistral": ("mistral-nemo", "mistral-small-3.2"),
     "llama-3-json": ("llama-3.1", "llama-3.2"),
     "granite-4": ("granite-4.0", "granite-4.1"),

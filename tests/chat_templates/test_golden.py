@@ -49,6 +49,7 @@ def test_a_conversation_renders_to_the_exact_prompt(case):
         tools,
         add_generation_prompt=case["add_generation_prompt"] or bool(prefill),
         today=date(2026, 11, 21),
+        template_kwargs=case.get("template_kwargs") or {},
     )
     assert prompt + prefill == case["expected_prompt"]
 

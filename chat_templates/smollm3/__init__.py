@@ -1,0 +1,1 @@
+"""Hugging Face's SmolLM3: three billion parameters, thinking or not, calls between tags."""
