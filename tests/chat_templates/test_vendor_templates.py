@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ggufs.tiny_gguf import write_tiny_gguf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2.exceptions import TemplateError
 
 from chat_templates import Family, detect_family, get_family
 from chat_templates.render import ArgumentsAs, environment
+from server.llama.model import Model
 
 pytestmark = pytest.mark.slow
 
@@ -208,6 +210,15 @@ def test_gpt_oss_declares_nested_parameters_as_its_vendor_does(folder, parameter
     messages = [{"role": "user", "content": "?"}]
     family = get_family("gpt-oss")
     assert family.render(messages, offered, today=TODAY) == by_vendor(source, family, messages, offered)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_file_with_the_vendors_template_is_of_its_family(folder, name, tmp_path):
+    """A GGUF file with a vocabulary, read as the server reads it."""
+    source = (folder / f"{name}.jinja").read_text(encoding="utf-8")
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", chat_template=source)
+    with Model(path, vocab_only=True) as model:
+        assert detect_family(model.metadata).id == TEMPLATES[name]
 
 
 def test_a_familys_template_is_known_and_no_other(folder):
