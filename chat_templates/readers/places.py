@@ -1,8 +1,8 @@
 """Where in an answer's text its calls stand: their names, their arguments, and what is between them.
 
 Reads a text once more, a character at a time, with the parser that read it: where an event comes tells where its text
-ends. Knows brackets, quotes and commas; no token and no schema. The law: places are of whole calls in the order of the
-text, and never overlap.
+ends. Knows brackets, quotes, commas and tags of parameters; no token and no schema. The law: places are of whole calls
+in the order of the text, and never overlap.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ Span = tuple[int, int]
 """Characters from the first to before the second."""
 
 _OPENERS, _CLOSERS, _QUOTES = frozenset("([{"), frozenset(")]}"), frozenset("\"'")
+_TAG = re.compile(
+    r"""<parameter=(?P<key>[^>\n]+)>\n?(?P<value>.*?)\n?</parameter>"""
+    r"""|<param\s+name\s*=\s*["']?(?P<name>[^"'>]*)["']?\s*>(<!\[CDATA\[(?P<raw>.*?)\]\]>|(?P<plain>.*?))</param>""",
+    re.DOTALL,
+)
 _OBJECT_CLOSE = re.compile(r'(\s*,\s*"id"\s*:\s*"[^"]*")?\s*\}')
 
 
@@ -101,7 +106,7 @@ class _Reading:
         name_at = _name_at(self.text[:started], name, self._before)
         opening = (self._before, name_at[0])
         stop = len(self.text) if at is None else at
-        arguments, closing = _arguments(self.text, max(started - 1, name_at[1]), stop, self._value(at))
+        arguments, closing = _arguments(self.text, (name_at[1], max(started - 1, name_at[1])), stop, self._value(at))
         end = None if at is None else self._end(name, at)
         place = CallPlace(name, self._has_text, opening, name_at, arguments, None if at is None else closing, end)
         self.calls.append(place)
@@ -146,27 +151,42 @@ def find_places(text: str, parser: OutputParser, closer: Callable[[str], str], *
 def _name_at(text: str, name: str, start: int) -> Span:
     """Where the name stands at the end of what was read when the call began; an empty span if it does not."""
     keyed = list(re.finditer(rf"""["']name["']\s*:\s*["']({re.escape(name)})["']""", text[start:]))
-    found = keyed or list(re.finditer(rf"(?<![\w.])({re.escape(name)})(?![\w.])", text[start:]))
+    # A recipient's name stands behind `functions.`, in the families that have recipients.
+    bare = rf"(?:(?<![\w.])|(?<=\bfunctions\.))({re.escape(name)})(?![\w.])"
+    found = keyed or list(re.finditer(bare, text[start:]))
     if not found:
         return len(text), len(text)
     return start + found[-1].start(1), start + found[-1].end(1)
 
 
-def _arguments(text: str, start: int, stop: int, value: Any) -> tuple[tuple[ArgumentPlace, ...], Span]:
-    """The arguments from the first bracket at or after `start`, and what follows the last; `value` is all of them."""
-    opening = next((i for i in range(start, stop) if text[i] in "{("), None)
-    pieces = None if opening is None else _pieces(text, opening, stop)
+def _arguments(text: str, starts: Span, stop: int, value: Any) -> tuple[tuple[ArgumentPlace, ...], Span]:
+    """The arguments, and what follows the last; `value` is all of them.
+
+    `starts` are where the name ends and where the call was known: tags stand behind the first, brackets behind both.
+    """
+    tags, start = _tags(text, starts[0], stop), starts[1]
+    opening = starts[0] if tags else next((i for i in range(start, stop) if text[i] in "{("), None)
+    pieces = tags or (None if opening is None else _pieces(text, opening, stop))
     if opening is None or pieces is None or (value is not None and not _fits(value, pieces)):
         begin = min(next((i for i in range(start, stop) if not text[i].isspace()), stop), stop)
         whole = ArgumentPlace(None, text[begin:stop], (begin, begin), (begin, stop))
         return ((whole,) if begin < stop else ()), (stop, stop)
-    places, before = [], opening + 1
+    places, before = [], opening if tags else opening + 1
     names = list(value) if value is not None else [None] * len(pieces)
     for (key, at), name in zip(pieces, names, strict=True):
         parsed = _parsed(text[slice(*at)]) if name is None else value[name]
         places.append(ArgumentPlace(key if name is None else name, parsed, (before, at[0]), at))
         before = at[1]
     return tuple(places), (before, stop)
+
+
+def _tags(text: str, start: int, stop: int) -> list[tuple[str, Span]]:
+    """Each argument that stands in a tag of its own: its key, and the span of its value."""
+    values = ("value", "raw", "plain")
+    return [
+        ((tag["key"] or tag["name"]).strip(), next(tag.span(part) for part in values if tag[part] is not None))
+        for tag in _TAG.finditer(text, start, stop)
+    ]
 
 
 def _fits(value: Any, pieces: list[tuple[str, Span]]) -> bool:

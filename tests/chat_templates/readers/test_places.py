@@ -33,6 +33,7 @@ def places_of(family_id, text, **settings):
         ("functionary-v3.1", "<function=NAME>BODY</function>"),
         ("functionary-v3.2", "NAME\nBODY"),
         ("mistral-small-3.2", "[TOOL_CALLS]NAME[CALL_ID]abcdefghi[ARGS]BODY"),
+        ("gpt-oss", "<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>BODY"),
         ("watt-tool", "[NAME(a='x, \"y\": {1}', b=[1, {'c': ']'}])]"),
     ],
 )
@@ -43,6 +44,31 @@ def test_a_call_stands_where_its_form_has_it(family_id, text, name):
     assert {argument.name: argument.parsed for argument in call.arguments} == ARGUMENTS
     first, second = (text[slice(*argument.value)] for argument in call.arguments)
     assert (first[1:-1].replace("\\", ""), second[:3]) == ('x, "y": {1}', "[1,")
+    spans = [call.opening, call.name_at, *(s for a in call.arguments for s in (a.key, a.value)), call.closing]
+    assert spans == sorted(spans)
+    assert call.closing[1] <= call.end <= len(text)
+
+
+BOTH = {"a": "x, {1}\n(2)", "b": [1, {"c": "]"}]}
+
+
+TAGS = "<parameter=a>\nx, {1}\n(2)\n</parameter>\n<parameter=b>\nBODY\n</parameter>\n"
+ATTRIBUTES = '<param name="a"><![CDATA[x, {1}\n(2)]]></param><param name="b">BODY</param>'
+
+
+@pytest.mark.parametrize(
+    ("family_id", "text"),
+    [
+        ("qwen3-coder", f"<tool_call>\n<function=get>\n{TAGS}</function>\n</tool_call>"),
+        ("minicpm5", f'<function name="get">{ATTRIBUTES}</function>'),
+    ],
+)
+def test_arguments_in_tags_are_told_one_by_one(family_id, text):
+    text = "See.\n" + text.replace("BODY", json.dumps(BOTH["b"]))
+    (call,) = places_of(family_id, text).calls
+    assert text[slice(*call.name_at)] == "get"
+    assert {argument.name: argument.parsed for argument in call.arguments} == BOTH
+    assert [text[slice(*argument.value)] for argument in call.arguments] == [BOTH["a"], json.dumps(BOTH["b"])]
     spans = [call.opening, call.name_at, *(s for a in call.arguments for s in (a.key, a.value)), call.closing]
     assert spans == sorted(spans)
     assert call.closing[1] <= call.end <= len(text)

@@ -17,7 +17,7 @@ from server.chat.answer.stream import fold
 from server.chat.decisions.pieces import decided_pieces
 from server.chat.decisions.record import Record
 from server.chat.decisions.report import Choice, Decisions, decisions
-from server.chat.request import ChatRequest
+from server.chat.request import ChatRequest, Thinking
 from server.chat.service import ChatService
 from server.engine.async_engine import AsyncEngine
 from server.engine.types import Alternative, FinishReason, GenerationChunk, SamplingParams, TokenChoice
@@ -50,7 +50,7 @@ async def ask(family_id, vocabulary, *, seed=0, **fields):
         service = ChatService(engine, get_family(family_id), rules=AS_WRITTEN)
         sampling = SamplingParams(seed=seed)
         settings = {"tool_choice": "required", "max_tokens": 400, "wants_decisions": True, **fields}
-        request = ChatRequest(MESSAGES, TOOLS, sampling=sampling, **settings)
+        request = ChatRequest(MESSAGES, TOOLS, sampling=sampling, thinking=Thinking(is_on=False), **settings)
         return await fold(await service.open(request))
     finally:
         engine.close()
