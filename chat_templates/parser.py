@@ -27,7 +27,7 @@ from chat_templates.readers.tape import Ends, Reading, follows, read_until
 
 MAX_INFO = 16  # characters after a code fence: json, tool_call, python …
 NO_OBJECT = r"\{(?=[^\s\"'])"  # a brace in prose or code, not worth an attempt
-NOT_AT_A_PLACE = r"(?<=[^\s>`])"  # behind this no line begins, nor the code of a fence
+NOT_AT_A_PLACE = r"(?<=[^\s>`)}\]\"'])"  # behind this no line begins, nor the code of a fence, and no call ended
 _BACKTICKS, _LANGUAGE = re.compile("`+"), re.compile(r"[\w-]+")
 MAX_RUN = 4  # backticks of a fence that are told apart: three and more
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from golden_cases import tools_named
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chat_templates import (
@@ -66,6 +66,7 @@ def events_of(family_id, pieces, tools=TOOLS, **finish):
 
 @ALL_FAMILIES
 @given(text=TEXTS, cuts=st.lists(st.integers(0, 200), max_size=8), cut=st.booleans())
+@example(text='{"arguments": {}, "name": "now"}<tool_call>{"name": "now", "arguments": {}}', cuts=[32], cut=False)
 def test_the_events_do_not_depend_on_how_the_text_was_cut(family_id, text, cuts, cut):
     borders = [0, *sorted(c for c in cuts if c < len(text)), len(text)]
     pieces = [text[a:b] for a, b in itertools.pairwise(borders)]
