@@ -61,7 +61,7 @@ def build_grammar(
         if response_schema is not None:
             grammar.rule("start", f"{before} {text_start} {grammar.json(content_schema(response_schema))}".lstrip())
         elif thought.max_tokens is not None and is_marked(grammar, output.reasoning, thought):
-            grammar.rule("start", f"{before} TEXT".lstrip())
+            grammar.rule("start", f"{before} {text_start} TEXT".lstrip())
         else:
             return None
         return grammar.text()

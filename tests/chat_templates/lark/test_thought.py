@@ -74,6 +74,15 @@ def test_no_thought_begins_where_none_may(choice):
     assert is_whole(ended.fork(), f"</think>\n\n{XML_CALL}") == (choice != "none")
 
 
+def test_a_plain_answer_without_a_thought_begins_as_its_family_begins_text():
+    family = get_family("gpt-oss")
+    grammar = family.grammar((), special_tokens=family.special_tokens, thought=Thought(may_begin=False, max_tokens=0))
+    (start,) = [line for line in grammar.splitlines() if line.startswith("start:")]
+    assert '"final"' in start
+    assert start.endswith("<|message|> TEXT")
+    assert "analysis" not in grammar
+
+
 def test_an_answer_that_nothing_marks_as_a_thought_needs_no_grammar():
     assert compiled("qwen3", Thought(max_tokens=7), tools=(), special=()) is None
     assert compiled("llama-3.2", Thought(max_tokens=0), tools=()) is None
