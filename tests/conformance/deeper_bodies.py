@@ -6,6 +6,8 @@ and blocks of each dialect, so that what reads them is reached. Knows the wire, 
 
 from __future__ import annotations
 
+import os
+
 import schemathesis
 from hypothesis import strategies as st
 
@@ -152,6 +154,31 @@ DEEPER = {
     "/v1/conversations/{conversation_id}/items": ITEMS,
     "/v1/completions": {"max_tokens": st.integers(1, 40), "n": st.integers(1, 2)},
 }
+
+
+LONGEST = int(os.environ.get("LONGEST_ANSWER") or 0)
+"""How many tokens answers have at most; 0 leaves it to the body. Without a limit they run to the context's end."""
+
+LIMITS = {
+    "chat/completions": ("max_completion_tokens", "max_tokens"),
+    "completions": ("max_tokens",),
+    "messages": ("max_tokens",),
+    "responses": ("max_output_tokens",),
+}
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Keep an answer short: a limit that is right and too high, or missing, becomes ours. Wrong ones stay."""
+    del context, kwargs
+    path = case.operation.path.removeprefix("/v1").strip("/")
+    if not LONGEST or path not in LIMITS or not isinstance(case.body, dict):
+        return
+    given = [name for name in LIMITS[path] if case.body.get(name) is not None]
+    for name in given or LIMITS[path][-1:]:
+        value = case.body.get(name)
+        if value is None or (type(value) is int and value > LONGEST):
+            case.body[name] = LONGEST
 
 
 @schemathesis.hook
