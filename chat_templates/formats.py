@@ -5,6 +5,7 @@ Read by the parser (text → events) and by the grammar builder (tools → gramm
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from chat_templates.forms.form import CallForm
 from chat_templates.forms.wrapped import WrappedCall
 from chat_templates.readers.json_scanner import JsonScanner
 from chat_templates.readers.python_scanner import Scanner
+
+_MARKER = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")  # within a text that has words beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class OutputFormat:
     def markers(self) -> tuple[str, ...]:
         """Texts that may be single tokens of the vocabulary and must then enter a grammar as such."""
         code = (self.code_marker,) if self.code_marker else ()
-        return self.call.markers + code + (self.reasoning or ())
+        thoughts = (marker for text in self.reasoning or () for marker in _MARKER.findall(text))
+        return tuple(dict.fromkeys((*self.call.markers, *code, *thoughts)))
 
 
 HERMES = OutputFormat(

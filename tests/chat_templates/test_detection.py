@@ -26,6 +26,13 @@ def test_every_family_grades_its_sources(family_id):
     assert family.evidence or family_id.startswith("generic")
 
 
+@pytest.mark.parametrize("family_id", FAMILIES)
+def test_what_a_vocabulary_holds_as_tokens_is_looked_for(family_id):
+    """A server asks a vocabulary for the format's markers, and marks in its grammars what it finds."""
+    family = get_family(family_id)
+    assert family.special_tokens <= set(family.output.markers)
+
+
 QWEN = "<tool_call> <tool_response> You are Qwen, created by Alibaba Cloud"
 
 

@@ -17,7 +17,7 @@ from conformance.engine_without_model import served_model
 from conformance.recorded import claude_code, codex
 from starlette.testclient import TestClient
 
-from chat_templates import FAMILIES
+from chat_templates import FAMILIES, get_family
 from server.api.app import create_app
 from server.api.responses.stored.store import ResponseStore
 from server.api.state import ServingState
@@ -48,7 +48,7 @@ def assert_true(warning: dict[str, str], body: dict[str, Any], family: str) -> N
             assert resolve(body, param) is not None
             assert message.startswith(f"{param} is accepted")
         case {"type": "system_moved", "path": path, "message": message}:
-            assert family == "mistral-nemo"
+            assert get_family(family).system_first
             assert resolve(body, path)["role"] in ("system", "developer")
             assert message.startswith(path)
         case {"type": "schema_degraded", "path": path, "tool": tool}:
