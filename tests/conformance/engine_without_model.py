@@ -44,12 +44,14 @@ class RandomEmbeddings:
         return Embedded([np.array([1.0, n], dtype=np.float32) / np.hypot(1.0, n) for n in lengths], sum(lengths))
 
 
-def closing(vocabulary: ByteVocabulary) -> np.ndarray:
+def closing(vocabulary: ByteVocabulary, thought_end: str) -> np.ndarray:
     """What is added to the logits of a lucky token: those that end an answer, and what is open in one, gain."""
     gain = np.zeros(len(vocabulary.pieces), dtype=np.float32)
     for piece, by in CLOSING.items():
         gain[vocabulary.pieces.index(piece)] = by
     gain[vocabulary.eos] = 9.0
+    if thought_end in vocabulary.special:
+        gain[vocabulary.special[thought_end]] = 9.0
     return gain
 
 
@@ -58,7 +60,7 @@ def served_model(family_id: str, n_ctx: int) -> Iterator[ServedModel]:
     """A model of the family as the API sees it, answering to any name."""
     family = get_family(family_id)
     vocabulary = ByteVocabulary(family.output.markers)
-    gain = closing(vocabulary)
+    gain = closing(vocabulary, (family.output.reasoning or ("", ""))[1])
     nothing = np.zeros_like(gain)
     runner = FakeRunner(
         len(vocabulary.pieces),
