@@ -161,7 +161,10 @@ class Family:
     def thought(
         self, template_kwargs: Mapping[str, Any], *, thinks: bool = True, max_tokens: int | None = None
     ) -> Thought:
-        """How an answer to a prompt with these variables may think; what it may not is up to the template if it can."""
+        """How an answer to a prompt with these variables may think, at most for `max_tokens`.
+
+        The variables decide whether it does, where the template has a switch; where it has none, `thinks` does.
+        """
         off = self.without_thinking
         if off and all(template_kwargs.get(name) == off[name] for name in off):
             return Thought(may_begin=False)
