@@ -83,7 +83,7 @@ test-clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## each client, in
 	FUNCTIONGATE_CLIENTS='$(abspath $(VENV)-clients)' FUNCTIONGATE_CLIENTS_MODEL='$(MODEL)' \
 		FUNCTIONGATE_AGENTS_MODEL='$(AGENTS_MODEL)' \
 		FUNCTIONGATE_CLIENTS_TABLE='$(TABLE)' \
-		$(VENV)/bin/python -m pytest tests/clients -m slow $(ARGS)
+		$(VENV)/bin/python -m pytest tests/clients -m slow --ignore=tests/clients/test_llama_server.py $(ARGS)
 
 test-openresponses: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## Open Responses' compliance cases; MODEL= is a GGUF file
 	FUNCTIONGATE_CLIENTS='$(abspath $(VENV)-clients)' FUNCTIONGATE_CLIENTS_MODEL='$(MODEL)' \
