@@ -40,19 +40,26 @@ _TYPE_NAMES = {
 }
 
 
-def parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The subschemas one level below, each with its place (`properties.city`, `anyOf[0]`, `items`)."""
+def steps(schema: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The subschemas one level below, each with the keys that lead to it: `("properties", "city")`, `("items",)`."""
     for key in SUBSCHEMA_MAPS:
         if isinstance(schema.get(key), Mapping):
             for name, part in schema[key].items():
-                yield f"{key}.{name}", part
+                yield (key, name), part
     for key in SUBSCHEMA_LISTS:
         if isinstance(schema.get(key), list):
             for i, part in enumerate(schema[key]):
-                yield f"{key}[{i}]", part
+                yield (key, i), part
     for key in SUBSCHEMAS:
         if key in schema:
-            yield key, schema[key]
+            yield (key,), schema[key]
+
+
+def parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The subschemas one level below, each with its place (`properties.city`, `anyOf[0]`, `items`)."""
+    for (key, *below), part in steps(schema):
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in below)
+        yield f"{key}{place}", part
 
 
 def mapped(schema: Mapping[str, Any], rewrite: Callable[[Any], Any]) -> dict[str, Any]:

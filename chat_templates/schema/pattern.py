@@ -13,6 +13,9 @@ MAX_CHARS = 4096
 # Nested repetitions multiply. No honest pattern counts so far; one that counts to a million has as many states.
 MAX_REPETITIONS = 20_000
 
+ANY_CHARACTER = r"(?:.|[\n\r\u2028\u2029])"
+"""A pattern of one character, also of those that `.` does not match."""
+
 _ECMA_SPACE = r"\t\n\x0b\x0c\r\x20\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _ECMA_LINE_END = r"\n\r\u2028\u2029"
 _GROUP = re.compile(r"\((\?(:|P?<[A-Za-z_][A-Za-z_0-9]*>))?(?!\?)")

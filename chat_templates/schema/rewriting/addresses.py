@@ -6,12 +6,12 @@ a reference leads where it led. A `$dynamicRef` leads to one place where nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from chat_templates.schema.dialect import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS, mapped
+from chat_templates.schema.dialect import mapped, steps
 
 _NAMES = ("$id", "$anchor", "$dynamicAnchor")
 
@@ -58,8 +58,8 @@ def _collect(schema: Any, base: str, pointer: str, places: _Places) -> None:
     if isinstance(schema.get("$dynamicAnchor"), str):
         name = schema["$dynamicAnchor"]
         places.dynamic[name] = places.dynamic.get(name, 0) + 1
-    for step, part in _parts(schema):
-        _collect(part, base, pointer + step, places)
+    for keys, part in steps(schema):
+        _collect(part, base, pointer + _as_pointer(keys), places)
 
 
 def _rewritten(schema: Any, base: str, places: _Places) -> Any:
@@ -111,16 +111,5 @@ def _joined(base: str, reference: str) -> str:
         return reference
 
 
-def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The subschemas one level below, each with its step of a pointer."""
-    for key in SUBSCHEMA_MAPS:
-        if isinstance(schema.get(key), Mapping):
-            for name, part in schema[key].items():
-                yield f"/{key}/{str(name).replace('~', '~0').replace('/', '~1').replace('%', '%25')}", part
-    for key in SUBSCHEMA_LISTS:
-        if isinstance(schema.get(key), list):
-            for i, part in enumerate(schema[key]):
-                yield f"/{key}/{i}", part
-    for key in SUBSCHEMAS:
-        if key in schema:
-            yield f"/{key}", schema[key]
+def _as_pointer(keys: tuple[str | int, ...]) -> str:
+    return "".join(f"/{str(key).replace('~', '~0').replace('/', '~1').replace('%', '%25')}" for key in keys)

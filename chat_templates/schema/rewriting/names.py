@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from chat_templates.schema.keywords import ANNOTATIONS, misshapen
+from chat_templates.schema.pattern import ANY_CHARACTER
 
-_ANY = r"(?:.|[\n\r\u2028\u2029])"
 _SIZES = frozenset({"minLength", "maxLength"})
 _OTHERS_THAT_NAME = ("properties", "patternProperties", "unevaluatedProperties")
 
@@ -57,5 +57,6 @@ def _pattern(said: Mapping[str, Any]) -> str | None:
     if said.keys() == {"pattern"}:
         return str(said["pattern"])
     if said and said.keys() <= _SIZES:
-        return f"^{_ANY}{{{int(said.get('minLength', 0))},{int(said['maxLength']) if 'maxLength' in said else ''}}}$"
+        most = int(said["maxLength"]) if "maxLength" in said else ""
+        return f"^{ANY_CHARACTER}{{{int(said.get('minLength', 0))},{most}}}$"
     return None

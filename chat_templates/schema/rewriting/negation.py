@@ -12,13 +12,13 @@ from types import MappingProxyType
 from typing import Any
 
 from chat_templates.schema.keywords import ANNOTATIONS, CONSTRAINTS
+from chat_templates.schema.pattern import ANY_CHARACTER
 from chat_templates.schema.references import resolve
 from chat_templates.schema.types import type_of
 
 _MAX_DEPTH = 12
 _MAX_TEXTS = 24  # texts that one pattern excludes
 TYPES = ("null", "boolean", "number", "string", "array", "object")
-_ANY = r"(?:.|[\n\r\u2028\u2029])"  # a letter, or one that `.` does not match
 _DEFINITIONS = frozenset({"$defs", "definitions"})
 
 Schema = Any
@@ -150,9 +150,12 @@ def other_text(texts: Iterable[str]) -> str:
 def _otherwise(node: Mapping[str, Any]) -> str:
     letters = {letter: below for letter, below in node.items() if letter}
     if not letters:
-        return f"{_ANY}+" if "" in node else f"{_ANY}*"
+        return f"{ANY_CHARACTER}+" if "" in node else f"{ANY_CHARACTER}*"
     others = "".join(re.escape(letter) for letter in letters)
-    ways = [f"[^{others}]{_ANY}*", *(re.escape(letter) + _otherwise(below) for letter, below in letters.items())]
+    ways = [
+        f"[^{others}]{ANY_CHARACTER}*",
+        *(re.escape(letter) + _otherwise(below) for letter, below in letters.items()),
+    ]
     return f"(?:{'|'.join(ways)}){'' if '' in node else '?'}"
 
 
